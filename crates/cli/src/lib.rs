@@ -1,0 +1,1 @@
+//! ferry, the command: local stack, build, deploy and operation.

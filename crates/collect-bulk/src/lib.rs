@@ -1,0 +1,1 @@
+//! The collection of one company as an endpoint of its own.

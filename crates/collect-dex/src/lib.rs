@@ -1,0 +1,1 @@
+//! The scheduled collector of all companies that are due.

@@ -1,0 +1,1 @@
+//! Collects DEX captures of one company: log in, list, download, parse, store.

@@ -1,0 +1,1 @@
+//! Reads the audit files of vending machines (EVA-DTS, DEX).

@@ -1,0 +1,1 @@
+//! Write Supabase Edge Functions in Rust.

@@ -1,0 +1,1 @@
+//! Simulated outside services and the tests that run on the local stack.
