@@ -1,0 +1,80 @@
+//! One request from arrival to reply: preflight, handler, error, log line.
+
+use std::rc::Rc;
+
+use http::header::{ACCEPT, HeaderName, HeaderValue, ORIGIN};
+use serde_json::json;
+
+use crate::log::Level;
+use crate::{Context, Error, Host, Request, Response, Result, cors};
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A handler of any async function's shape, boxed.
+pub type Handler = Rc<dyn Fn(Request, Context) -> crate::host::Future<Result<Response>>>;
+
+/// Boxes `async fn handle(Request, Context) -> Result<Response>`.
+pub fn handler<F, W>(handle: F) -> Handler
+where
+    F: Fn(Request, Context) -> W + 'static,
+    W: Future<Output = Result<Response>> + 'static,
+{
+    Rc::new(move |request, cx| Box::pin(handle(request, cx)))
+}
+
+/// Answers one request. Never fails: an error becomes a reply and a log line.
+pub async fn answer(handle: Handler, host: Rc<dyn Host>, request: Request) -> Response {
+    let started = host.now_ms();
+    let cx = Context::new(host.clone(), &request);
+    let method = request.method().clone();
+    let path = request.path().to_owned();
+    let origin = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok().map(str::to_owned));
+    let problem = request
+        .headers()
+        .get(ACCEPT)
+        .is_some_and(|accept| accept.as_bytes().starts_with(b"application/problem+json"));
+
+    let outcome = match cors::preflight(&request) {
+        Some(reply) => Ok(reply),
+        None => handle(request, cx.clone()).await,
+    };
+    let mut reply = match &outcome {
+        Ok(reply) => reply.clone(),
+        Err(error) => scrubbed(&cx, Response::from_error(error, cx.request_id(), problem)),
+    };
+    cors::allow_origin(&cx, origin.as_deref(), reply.headers_mut());
+    if let Ok(id) = HeaderValue::from_str(cx.request_id()) {
+        reply.headers_mut().insert(X_REQUEST_ID, id);
+    }
+
+    let level = match reply.status().as_u16() {
+        ..400 => Level::Info,
+        400..500 => Level::Warn,
+        _ => Level::Error,
+    };
+    let mut fields = json!({
+        "method": method.as_str(),
+        "path": path,
+        "status": reply.status().as_u16(),
+        "ms": (host.now_ms() - started).round(),
+    });
+    if let Err(error) = &outcome {
+        fields["code"] = error.as_code().into();
+        fields["error"] = error.chain().into();
+    }
+    cx.log(level, "request", fields);
+    reply
+}
+
+/// No known secret value leaves in an error, whatever a message was built from.
+fn scrubbed(cx: &Context, reply: Response) -> Response {
+    let (parts, body) = reply.into_http().into_parts();
+    let text = cx.host().secrets().scrub(String::from_utf8_lossy(&body).into_owned());
+    http::Response::from_parts(parts, text.into()).into()
+}
+
+impl From<http::Error> for Error {
+    fn from(error: http::Error) -> Self {
+        Error::internal("a request could not be written").source(error)
+    }
+}

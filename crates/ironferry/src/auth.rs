@@ -1,0 +1,179 @@
+//! Who calls: a service that shows a key, or a user who shows a JWT.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::host::Signature;
+use crate::{Context, Error, Request, Result, Secret};
+
+/// What the request shows, kept from its headers.
+#[derive(Debug, Default)]
+pub(crate) struct Credentials {
+    pub(crate) service_key: Option<Secret>,
+    pub(crate) api_key: Option<Secret>,
+    pub(crate) bearer: Option<Secret>,
+}
+
+impl Credentials {
+    pub(crate) fn of(request: &Request) -> Self {
+        let header = |name| request.header(name).map(|value| Secret::new(value.trim()));
+        let bearer = request.header("authorization").and_then(|value| {
+            let (scheme, token) = value.trim().split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
+        });
+        Self { service_key: header("x-service-key"), api_key: header("apikey"), bearer }
+    }
+}
+
+/// The key that PostgREST and this module take for the service role.
+pub(crate) fn secret_keys(cx: &Context) -> Vec<Secret> {
+    keys(cx, "SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY")
+}
+
+/// The key that says which project is called, and no more.
+pub(crate) fn publishable_keys(cx: &Context) -> Vec<Secret> {
+    keys(cx, "SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY")
+}
+
+/// The new keys, the one named `default` first, then the legacy one.
+fn keys(cx: &Context, dictionary: &str, legacy: &str) -> Vec<Secret> {
+    let mut keys = Vec::new();
+    if let Some(text) = cx.secret(dictionary)
+        && let Ok(Value::Object(named)) = serde_json::from_str(text.expose())
+    {
+        for (name, key) in &named {
+            if let Value::String(key) = key {
+                let place = if name == "default" { 0 } else { keys.len() };
+                keys.insert(place, Secret::new(key.as_str()));
+            }
+        }
+    }
+    keys.extend(cx.secret(legacy).cloned());
+    keys
+}
+
+pub(crate) fn require_service(cx: &Context) -> Result<()> {
+    let shown = cx.credentials();
+    if let Some(key) = &shown.service_key {
+        let configured = cx.require_secret("SERVICE_API_KEY")?;
+        // Several keys, comma-separated, overlap while one replaces the other. Each is compared,
+        // so that the time does not tell which one matched.
+        let matched = configured
+            .expose()
+            .split(',')
+            .fold(false, |matched, known| Secret::new(known.trim()).matches(key.expose()) | matched);
+        return if matched { Ok(()) } else { Err(refused("the service key is wrong")) };
+    }
+    let known = secret_keys(cx);
+    let matched = [&shown.api_key, &shown.bearer]
+        .into_iter()
+        .flatten()
+        .flat_map(|key| known.iter().map(move |known| known.matches(key.expose())))
+        .fold(false, |matched, one| matched | one);
+    if matched { Ok(()) } else { Err(refused("a service key is required")) }
+}
+
+fn refused(message: &'static str) -> Error {
+    Error::unauthorized(message).code("INVALID_SERVICE_KEY")
+}
+
+/// A user of the project, as the verified JWT says.
+#[derive(Clone, Debug, Deserialize)]
+pub struct User {
+    /// `auth.users.id`, a UUID.
+    #[serde(rename = "sub")]
+    pub id: String,
+    /// The Postgres role: `authenticated`.
+    pub role: String,
+    /// The e-mail address, where there is one.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// What the back end wrote about the user. The user cannot change it, unlike `user_metadata`,
+    /// which is not read here so that nobody authorises by it.
+    #[serde(default)]
+    pub app_metadata: Value,
+    exp: i64,
+    #[serde(default)]
+    nbf: Option<i64>,
+}
+
+/// Clocks of two machines differ by some seconds.
+const LEEWAY_SECONDS: i64 = 30;
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    #[serde(default)]
+    kid: Option<String>,
+}
+
+pub(crate) async fn require_user(cx: &Context) -> Result<User> {
+    let token = cx.credentials().bearer.as_ref().ok_or_else(|| no_user("a user's token is required"))?;
+    let (signed, signature) = token.expose().rsplit_once('.').ok_or_else(malformed)?;
+    let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
+    let header: Header = decode(header)?;
+    let user: User = decode(claims)?;
+    let signature = BASE64.decode(signature).map_err(|_| malformed())?;
+
+    let signature = Signature {
+        jwk: find_key(cx, &header)?,
+        algorithm: header.alg,
+        message: Bytes::copy_from_slice(signed.as_bytes()),
+        signature: signature.into(),
+    };
+    if !cx.host().verify(signature).await? {
+        return Err(no_user("the token's signature is wrong"));
+    }
+    let now = cx.now().unix_timestamp();
+    if user.exp + LEEWAY_SECONDS <= now {
+        return Err(no_user("the token has expired").code("TOKEN_EXPIRED"));
+    }
+    if user.nbf.is_some_and(|from| from > now + LEEWAY_SECONDS) {
+        return Err(no_user("the token is not valid yet"));
+    }
+    if user.role != "authenticated" {
+        return Err(no_user("the token is not a user's"));
+    }
+    Ok(user)
+}
+
+/// The key that the header names, or the only one of its type. The algorithm must be the key's
+/// own: a token that picks another (`none`, or `HS256` under a public key) finds no key.
+fn find_key(cx: &Context, header: &Header) -> Result<String> {
+    let wanted = match header.alg.as_str() {
+        "ES256" => "EC",
+        "RS256" => "RSA",
+        "HS256" => "oct",
+        _ => return Err(no_user("the token's algorithm is not accepted")),
+    };
+    let jwks: Value = cx
+        .secret("SUPABASE_JWKS")
+        .and_then(|text| serde_json::from_str(text.expose()).ok())
+        .ok_or_else(|| Error::missing_secret("SUPABASE_JWKS"))?;
+    jwks["keys"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|key| {
+            key["kty"] == wanted
+                && header.kid.as_deref().is_none_or(|kid| key["kid"].as_str().is_none_or(|known| known == kid))
+        })
+        .map(Value::to_string)
+        .ok_or_else(|| no_user("the token's key is not known"))
+}
+
+fn decode<T: serde::de::DeserializeOwned>(part: &str) -> Result<T> {
+    let json = BASE64.decode(part).map_err(|_| malformed())?;
+    serde_json::from_slice(&json).map_err(|_| malformed())
+}
+
+fn malformed() -> Error {
+    no_user("the token is malformed")
+}
+
+fn no_user(message: &'static str) -> Error {
+    Error::unauthorized(message).code("INVALID_TOKEN")
+}

@@ -1,0 +1,131 @@
+//! Values that cannot be printed.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use subtle::ConstantTimeEq as _;
+
+/// A secret. `Debug` and `Display` hide it; [`Secret::expose`] is the only way in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the value over.
+    pub fn new(value: impl Into<String>) -> Self {
+        Self(value.into())
+    }
+
+    /// The value itself. Every use of this is a place to look at in a review.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Compares in a time that tells nothing but the length.
+    pub fn matches(&self, shown: &str) -> bool {
+        !self.0.is_empty() && bool::from(self.0.as_bytes().ct_eq(shown.as_bytes()))
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl fmt::Display for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[redacted]")
+    }
+}
+
+/// A secret read from JSON, so that a reply with tokens never lands in a plain `String`.
+impl<'de> serde::Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self)
+    }
+}
+
+/// The secrets and settings that the shim handed over, by name. Unset and empty are the same.
+#[derive(Debug, Default)]
+pub struct Secrets {
+    by_name: HashMap<String, Secret>,
+    sensitive: Vec<Secret>,
+}
+
+/// Shorter values are too likely to be a part of something harmless.
+const SHORTEST_SCRUBBED: usize = 8;
+
+impl Secrets {
+    /// Takes the values over.
+    pub fn new(values: impl IntoIterator<Item = (String, String)>) -> Self {
+        let by_name: HashMap<_, _> = values
+            .into_iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| (name, Secret(value)))
+            .collect();
+        let sensitive = by_name
+            .iter()
+            .filter(|(name, _)| is_sensitive(name))
+            // Key rings and dictionaries hold several values.
+            .flat_map(|(_, secret)| secret.0.split(['{', '}', '"', ',', ':', ' ', '\n']))
+            .filter(|part| part.len() >= SHORTEST_SCRUBBED)
+            .map(Secret::new)
+            .collect();
+        Self { by_name, sensitive }
+    }
+
+    /// The value of this name.
+    pub fn get(&self, name: &str) -> Option<&Secret> {
+        self.by_name.get(name)
+    }
+
+    /// Replaces each known secret value in a text that is about to leave.
+    pub fn scrub(&self, mut text: String) -> String {
+        for secret in &self.sensitive {
+            if text.contains(secret.expose()) {
+                text = text.replace(secret.expose(), "[redacted]");
+            }
+        }
+        text
+    }
+}
+
+/// By its name: URLs and numbers are settings, keys are secrets.
+fn is_sensitive(name: &str) -> bool {
+    !name.contains("PUBLISHABLE")
+        && !name.contains("ANON")
+        && ["KEY", "SECRET", "TOKEN", "PASS", "DB_URL", "REDIS"].iter().any(|word| name.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_secrets_do_not_leave() {
+        let secrets = Secrets::new([
+            ("SUPABASE_URL".into(), "http://127.0.0.1:54321".into()),
+            ("SUPABASE_SECRET_KEYS".into(), r#"{"default":"sb_secret_abcdef"}"#.into()),
+            ("EMPTY_KEY".into(), String::new()),
+        ]);
+        assert_eq!(
+            secrets.scrub("GET http://127.0.0.1:54321 with sb_secret_abcdef".into()),
+            "GET http://127.0.0.1:54321 with [redacted]"
+        );
+        assert!(secrets.get("EMPTY_KEY").is_none());
+    }
+
+    #[test]
+    fn a_secret_does_not_print_itself() {
+        let secret = Secret::new("hunter2");
+        assert_eq!(format!("{secret:?} {secret}"), "Secret(…) [redacted]");
+    }
+
+    #[test]
+    fn an_empty_secret_matches_nothing() {
+        assert!(!Secret::new("").matches(""));
+        assert!(Secret::new("key").matches("key"));
+        assert!(!Secret::new("key").matches("kex"));
+        assert!(!Secret::new("key").matches("key2"));
+    }
+}

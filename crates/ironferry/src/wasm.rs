@@ -1,0 +1,373 @@
+//! The boundary between a module and its Deno shim: the only file that knows wasm-bindgen.
+//!
+//! Exports are synchronous. `begin` takes a request in, `resume` takes in the outcome of an
+//! effect; both poll what became ready. In between, futures ask [`Shim`] for effects, each with a
+//! number under which its outcome comes back. Bodies cross as bytes, heads as lines of text
+//! (`name: value`), and no JavaScript object is wrapped on the way of a request.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+#[doc(hidden)]
+pub use wasm_bindgen;
+use wasm_bindgen::prelude::*;
+
+use crate::app::{Handler, answer};
+use crate::executor::{Executor, RequestId};
+use crate::host::{Address, Connection, FetchOptions, FileOperation, Future, Host, HostError, Signature};
+use crate::{Response, Secrets};
+
+#[wasm_bindgen]
+extern "C" {
+    /// `supabase/functions/_shared/effects.ts`. No method throws; each takes the number of its
+    /// effect first, and the outcome comes back through [`resume`].
+    pub type Shim;
+
+    #[wasm_bindgen(method)]
+    fn fetch(this: &Shim, effect: u32, head: &str, body: &[u8], timeout_ms: f64, max_body: f64, follow: bool);
+    #[wasm_bindgen(method)]
+    fn sleep(this: &Shim, effect: u32, ms: f64);
+    #[wasm_bindgen(method)]
+    fn file(this: &Shim, effect: u32, operation: &str, path: &str, target: &str, body: &[u8]);
+    #[wasm_bindgen(method)]
+    fn connect(this: &Shim, effect: u32, host: &str, port: u16, tls: bool, ca: &str);
+    #[wasm_bindgen(method)]
+    fn read(this: &Shim, effect: u32, socket: u32);
+    #[wasm_bindgen(method)]
+    fn write(this: &Shim, effect: u32, socket: u32, body: &[u8]);
+    #[wasm_bindgen(method)]
+    fn close(this: &Shim, socket: u32);
+    #[wasm_bindgen(method)]
+    fn verify(this: &Shim, effect: u32, algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]);
+    #[wasm_bindgen(method)]
+    fn cancel(this: &Shim, effect: u32);
+    #[wasm_bindgen(method)]
+    fn respond(this: &Shim, request: RequestId, status: u16, head: &str, body: &[u8]);
+    #[wasm_bindgen(method)]
+    fn done(this: &Shim, request: RequestId);
+    #[wasm_bindgen(method)]
+    fn panicked(this: &Shim, message: &str);
+}
+
+/// What one instance holds.
+#[derive(Default)]
+struct Instance {
+    executor: Executor,
+    handler: RefCell<Option<Handler>>,
+    shim: RefCell<Option<Rc<Shim>>>,
+    secrets: RefCell<Rc<Secrets>>,
+    effects: RefCell<HashMap<u32, Slot>>,
+    next_effect: Cell<u32>,
+}
+
+#[derive(Default)]
+struct Slot {
+    outcome: Option<Outcome>,
+    waker: Option<Waker>,
+}
+
+/// What the shim reports of an effect.
+struct Outcome {
+    /// The HTTP status, 1 for any other success, 0 for a failure.
+    status: u16,
+    /// Response headers as lines, or what failed.
+    head: String,
+    body: Vec<u8>,
+}
+
+thread_local! {
+    static INSTANCE: Instance = Instance::default();
+}
+
+/// Called by `export!` when the module is instantiated.
+#[doc(hidden)]
+pub fn register(handler: Handler) {
+    INSTANCE.with(|instance| instance.handler.replace(Some(handler)));
+}
+
+/// Hands over the declared secrets, an object of strings, and the shim. Called once.
+#[wasm_bindgen]
+pub fn start(secrets: JsValue, shim: Shim) {
+    let shim = Rc::new(shim);
+    // The message must leave before the trap: it is all that will be known of it.
+    std::panic::set_hook(Box::new(|panic| {
+        INSTANCE.with(|instance| {
+            if let Ok(Some(shim)) = instance.shim.try_borrow().as_deref() {
+                shim.panicked(&panic.to_string());
+            }
+        });
+    }));
+    let secrets: HashMap<String, String> = serde_wasm_bindgen::from_value(secrets).unwrap_or_default();
+    INSTANCE.with(|instance| {
+        instance.secrets.replace(Rc::new(Secrets::new(secrets)));
+        instance.shim.replace(Some(shim));
+    });
+}
+
+/// Takes a request in. The head's first line is `METHOD url`, the others are headers.
+#[wasm_bindgen]
+pub fn begin(request: RequestId, head: &str, body: Vec<u8>) {
+    INSTANCE.with(|instance| {
+        let host = instance.host(request);
+        let Some(handler) = instance.handler.borrow().clone() else { return };
+        match read_request(head, body) {
+            Some(incoming) => instance.executor.spawn(
+                request,
+                Box::pin(async move {
+                    let reply = answer(handler, host.clone(), incoming.into()).await;
+                    host.respond(&reply);
+                }),
+            ),
+            // Deno has parsed the URL, but the `http` crate accepts a little less.
+            None => host.respond(&Response::text(400, "the URL cannot be read")),
+        }
+        instance.run();
+    });
+}
+
+/// Takes in the outcome of an effect. One that was dropped meanwhile is ignored.
+#[wasm_bindgen]
+pub fn resume(effect: u32, status: u16, head: String, body: Vec<u8>) {
+    INSTANCE.with(|instance| {
+        if let Some(slot) = instance.effects.borrow_mut().get_mut(&effect) {
+            slot.outcome = Some(Outcome { status, head, body });
+            if let Some(waker) = slot.waker.take() {
+                waker.wake();
+            }
+        }
+        instance.run();
+    });
+}
+
+/// Polls what is still ready: after a trap, the tasks that stood behind the one that trapped.
+#[wasm_bindgen]
+pub fn turn() {
+    INSTANCE.with(Instance::run);
+}
+
+/// The request that was being polled when the instance trapped.
+#[wasm_bindgen]
+pub fn polled() -> Option<RequestId> {
+    INSTANCE.with(|instance| instance.executor.polled())
+}
+
+impl Instance {
+    fn host(&self, request: RequestId) -> Rc<ShimHost> {
+        let shim = self.shim.borrow().clone().expect("the shim calls start before begin");
+        Rc::new(ShimHost { request, shim, secrets: self.secrets.borrow().clone() })
+    }
+
+    fn run(&self) {
+        for request in self.executor.run() {
+            if let Some(shim) = &*self.shim.borrow() {
+                shim.done(request);
+            }
+        }
+    }
+}
+
+/// The host of one request.
+struct ShimHost {
+    request: RequestId,
+    shim: Rc<Shim>,
+    secrets: Rc<Secrets>,
+}
+
+impl ShimHost {
+    fn respond(&self, reply: &Response) {
+        let head = write_headers(reply.headers());
+        self.shim.respond(self.request, reply.status().as_u16(), &head, reply.body());
+    }
+
+    /// Starts an effect and gives the future of its outcome.
+    fn effect(&self, start: impl FnOnce(&Shim, u32)) -> Effect {
+        let id = INSTANCE.with(|instance| {
+            let id = instance.next_effect.get();
+            instance.next_effect.set(id.wrapping_add(1));
+            instance.effects.borrow_mut().insert(id, Slot::default());
+            id
+        });
+        start(&self.shim, id);
+        Effect { id, shim: self.shim.clone() }
+    }
+}
+
+struct Effect {
+    id: u32,
+    shim: Rc<Shim>,
+}
+
+impl std::future::Future for Effect {
+    type Output = Result<Outcome, HostError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        INSTANCE.with(|instance| {
+            let mut effects = instance.effects.borrow_mut();
+            let Some(slot) = effects.get_mut(&self.id) else {
+                return Poll::Ready(Err(HostError::Failed("the effect is over".into())));
+            };
+            let Some(outcome) = slot.outcome.take() else {
+                slot.waker = Some(cx.waker().clone());
+                return Poll::Pending;
+            };
+            effects.remove(&self.id);
+            Poll::Ready(match (outcome.status, outcome.head.as_str()) {
+                (0, "timeout") => Err(HostError::Timeout),
+                (0, "too large") => Err(HostError::TooLarge),
+                (0, "not found") => Err(HostError::NotFound),
+                (0, _) => Err(HostError::Failed(outcome.head)),
+                _ => Ok(outcome),
+            })
+        })
+    }
+}
+
+impl Drop for Effect {
+    fn drop(&mut self) {
+        let waiting = INSTANCE.with(|instance| instance.effects.borrow_mut().remove(&self.id));
+        if waiting.is_some_and(|slot| slot.outcome.is_none()) {
+            self.shim.cancel(self.id);
+        }
+    }
+}
+
+impl Host for ShimHost {
+    fn now_ms(&self) -> f64 {
+        js_sys::Date::now()
+    }
+
+    fn random(&self, buffer: &mut [u8]) {
+        getrandom::fill(buffer).expect("the runtime has a source of randomness");
+    }
+
+    fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    fn log(&self, line: &str) {
+        web_sys::console::log_1(&line.into());
+    }
+
+    fn fetch(
+        &self,
+        request: http::Request<Bytes>,
+        options: FetchOptions,
+    ) -> Future<Result<http::Response<Bytes>, HostError>> {
+        let mut head = format!("{} {}\n", request.method(), request.uri());
+        head.push_str(&write_headers(request.headers()));
+        #[allow(clippy::cast_precision_loss)] // a limit above 2^53 bytes is no limit
+        let effect = self.effect(|shim, id| {
+            let (timeout, limit) = (millis(options.timeout), options.max_body as f64);
+            shim.fetch(id, &head, request.body(), timeout, limit, options.follow_redirects);
+        });
+        Box::pin(async move {
+            let outcome = effect.await?;
+            let mut reply = http::Response::new(Bytes::from(outcome.body));
+            *reply.status_mut() = http::StatusCode::from_u16(outcome.status)
+                .map_err(|_| HostError::Failed(format!("status {} does not exist", outcome.status)))?;
+            read_headers(outcome.head.lines(), reply.headers_mut());
+            Ok(reply)
+        })
+    }
+
+    fn sleep(&self, duration: Duration) -> Future<()> {
+        let effect = self.effect(|shim, id| shim.sleep(id, millis(duration)));
+        Box::pin(async move {
+            let _ = effect.await;
+        })
+    }
+
+    fn wait_until(&self, work: Future<()>) {
+        INSTANCE.with(|instance| instance.executor.spawn(self.request, work));
+    }
+
+    fn file(&self, operation: FileOperation) -> Future<Result<Bytes, HostError>> {
+        let effect = self.effect(|shim, id| match &operation {
+            FileOperation::Read(path) => shim.file(id, "read", path, "", &[]),
+            FileOperation::Write(path, body) => shim.file(id, "write", path, "", body),
+            FileOperation::Rename(path, target) => shim.file(id, "rename", path, target, &[]),
+            FileOperation::Remove(path) => shim.file(id, "remove", path, "", &[]),
+        });
+        Box::pin(async move { Ok(effect.await?.body.into()) })
+    }
+
+    fn connect(&self, address: Address) -> Future<Result<Box<dyn Connection>, HostError>> {
+        let ca = address.ca.unwrap_or_default();
+        let effect = self.effect(|shim, id| shim.connect(id, &address.host, address.port, address.tls, &ca));
+        let host = ShimHost { request: self.request, shim: self.shim.clone(), secrets: self.secrets.clone() };
+        Box::pin(async move {
+            let number = effect.await?.head.parse();
+            let number = number.map_err(|_| HostError::Failed("the shim gave no socket".into()))?;
+            let socket: Box<dyn Connection> = Box::new(Socket { number, host });
+            Ok(socket)
+        })
+    }
+
+    fn verify(&self, signature: Signature) -> Future<Result<bool, HostError>> {
+        let Signature { algorithm, jwk, message, signature } = signature;
+        let effect = self.effect(|shim, id| shim.verify(id, &algorithm, &jwk, &message, &signature));
+        Box::pin(async move { Ok(effect.await?.head == "true") })
+    }
+}
+
+struct Socket {
+    number: u32,
+    host: ShimHost,
+}
+
+impl Connection for Socket {
+    fn read(&mut self) -> Future<Result<Bytes, HostError>> {
+        let effect = self.host.effect(|shim, id| shim.read(id, self.number));
+        Box::pin(async move { Ok(effect.await?.body.into()) })
+    }
+
+    fn write(&mut self, bytes: Bytes) -> Future<Result<(), HostError>> {
+        let effect = self.host.effect(|shim, id| shim.write(id, self.number, &bytes));
+        Box::pin(async move { effect.await.map(drop) })
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        self.host.shim.close(self.number);
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+fn read_request(head: &str, body: Vec<u8>) -> Option<http::Request<Bytes>> {
+    let mut lines = head.lines();
+    let (method, url) = lines.next()?.split_once(' ')?;
+    let mut request = http::Request::builder().method(method).uri(url).body(Bytes::from(body)).ok()?;
+    read_headers(lines, request.headers_mut());
+    Some(request)
+}
+
+fn read_headers<'a>(lines: impl Iterator<Item = &'a str>, headers: &mut HeaderMap) {
+    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.append(name, value);
+        }
+    }
+}
+
+fn write_headers(headers: &HeaderMap) -> String {
+    let mut head = String::new();
+    for (name, value) in headers {
+        if let Ok(value) = value.to_str() {
+            head.push_str(name.as_str());
+            head.push_str(": ");
+            head.push_str(value);
+            head.push('\n');
+        }
+    }
+    head
+}

@@ -1,0 +1,107 @@
+// Requests and responses in the form in which they cross into a module: heads as lines of text,
+// bodies as bytes.
+
+/** A request, read. The body is undefined when it is larger than allowed. */
+export interface Incoming {
+  id: string;
+  head: string;
+  body: Uint8Array<ArrayBuffer> | undefined;
+}
+
+/** What the SDK reads. Each header costs half a microsecond, so no other is looked at. */
+const HEADERS = [
+  "authorization",
+  "apikey",
+  "x-service-key",
+  "content-type",
+  "accept",
+  "origin",
+  "access-control-request-method",
+];
+
+const MAX_BODY = 10_000_000;
+
+export const EMPTY: Uint8Array<ArrayBuffer> = new Uint8Array(0);
+
+export async function read(
+  request: Request,
+  options: { headers?: string[]; maxBody?: number },
+): Promise<Incoming> {
+  const id = requestId(request);
+  let head = `${request.method} ${request.url}\nx-request-id: ${id}\n`;
+  for (const names of [HEADERS, options.headers ?? []]) {
+    for (const name of names) {
+      const value = request.headers.get(name);
+      if (value !== null) head += `${name}: ${value}\n`;
+    }
+  }
+  const body = request.body === null ? EMPTY : await readBody(request, options.maxBody ?? MAX_BODY);
+  return { id, head, body };
+}
+
+/** The caller's own id where it is harmless in a log, a fresh one otherwise. */
+function requestId(request: Request): string {
+  const given = request.headers.get("x-request-id");
+  return given !== null && /^[\w.-]{1,64}$/.test(given) ? given : crypto.randomUUID();
+}
+
+/** Reads a body of at most so many bytes; undefined when there are more. */
+export async function readBody(
+  message: Request | Response,
+  limit: number,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const announced = message.headers.get("content-length");
+  if (announced !== null && Number(announced) > limit) {
+    await message.body?.cancel();
+    return undefined;
+  }
+  // A body with a length in its header cannot be longer, unless it was compressed on its way.
+  if (announced !== null && !message.headers.has("content-encoding")) {
+    return new Uint8Array(await message.arrayBuffer());
+  }
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of message.body ?? []) {
+    length += chunk.length;
+    if (length > limit) return undefined;
+    chunks.push(chunk);
+  }
+  const body = new Uint8Array(length);
+  let at = 0;
+  for (const chunk of chunks) {
+    body.set(chunk, at);
+    at += chunk.length;
+  }
+  return body;
+}
+
+/** Statuses that must not have a body. */
+const BODYLESS = new Set([101, 103, 204, 205, 304]);
+
+/** The body is a view of the module's memory and is copied. */
+export function write(status: number, head: string, body: Uint8Array): Response {
+  return new Response(BODYLESS.has(status) ? null : body.slice(), { status, headers: pairs(head) });
+}
+
+/** `name: value` lines as pairs. */
+export function pairs(head: string): [string, string][] {
+  return head.split("\n").filter((line) => line !== "").map((line) => {
+    const colon = line.indexOf(": ");
+    return [line.slice(0, colon), line.slice(colon + 2)];
+  });
+}
+
+export function crashed(id: string): Response {
+  return failure(500, "CRASHED", "the function crashed; the log has the reason under this request id", id);
+}
+
+export function tooLarge(id: string): Response {
+  return failure(413, "BODY_TOO_LARGE", "the body is larger than this function accepts", id);
+}
+
+function failure(status: number, code: string, error: string, id: string): Response {
+  return Response.json({ success: false, error, code, request_id: id }, {
+    status,
+    headers: { "x-request-id": id, "access-control-allow-origin": "*" },
+  });
+}

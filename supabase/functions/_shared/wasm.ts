@@ -1,0 +1,177 @@
+// Runs a module: takes requests in, performs the effects it asks for, and replaces an instance
+// that trapped, so that a panic costs one request.
+
+import { Effects } from "./effects.ts";
+import { crashed, type Incoming, read, tooLarge, write } from "./serve.ts";
+
+/** What `scripts/build` packs. */
+export interface Packed {
+  name: string;
+  /** The module, base64. */
+  wasm: string;
+  /** Makes an instance with state of its own. */
+  instantiate(compiled: WebAssembly.Module): Exports;
+}
+
+/** The module's exports, see `crates/ironferry/src/wasm.rs`. */
+export interface Exports {
+  start(secrets: Record<string, string>, shim: Shim): void;
+  begin(request: number, head: string, body: Uint8Array): void;
+  resume(effect: number, status: number, head: string, body: Uint8Array): void;
+  turn(): void;
+  polled(): number | undefined;
+}
+
+export interface Options {
+  /** The environment variables that the module may see. No other reaches it. */
+  secrets: string[];
+  /** Request headers that the module reads besides the SDK's own. */
+  headers?: string[];
+  /** The largest request body in bytes; 10 MB unless told. */
+  maxBody?: number;
+}
+
+/** Settings of the SDK itself, which hold nothing secret. */
+const SETTINGS = ["LOG_LEVEL", "CORS_ORIGINS"];
+
+declare const EdgeRuntime: { waitUntil(promise: Promise<unknown>): void } | undefined;
+
+/** A request on its way through an instance. */
+interface Waiting {
+  id: string;
+  respond(response: Response): void;
+  /** Ends the background work, once the reply is out and work is left. */
+  finish?: () => void;
+  answered: boolean;
+}
+
+/** Makes the handler for `Deno.serve`. */
+export function handler(packed: Packed, options: Options): (request: Request) => Promise<Response> {
+  const compiled = new WebAssembly.Module(decode(packed.wasm));
+  const secrets = pick([...options.secrets, ...SETTINGS]);
+  let instance: Shim | undefined;
+  let requests = 0;
+
+  return async (request) => {
+    const incoming: Incoming = await read(request, options);
+    if (incoming.body === undefined) return tooLarge(incoming.id);
+    const { id, head, body } = incoming;
+    if (instance === undefined || instance.broken) instance = new Shim(packed.instantiate(compiled), secrets);
+    // Wraps around at 2^32 as the module's number does.
+    requests = (requests + 1) >>> 0;
+    return await instance.serve(requests, id, head, body);
+  };
+}
+
+/** One instance and all that is under way in it. */
+export class Shim extends Effects {
+  broken = false;
+  #exports: Exports;
+  #waiting = new Map<number, Waiting>();
+  #answered: number[] = [];
+  #panic = "";
+
+  constructor(exports: Exports, secrets: Record<string, string>) {
+    super((effect, status, head, body) => this.#enter(() => exports.resume(effect, status, head, body)));
+    this.#exports = exports;
+    exports.start(secrets, this);
+  }
+
+  serve(request: number, id: string, head: string, body: Uint8Array): Promise<Response> {
+    return new Promise((respond) => {
+      this.#waiting.set(request, { id, respond, answered: false });
+      this.#enter(() => this.#exports.begin(request, head, body), request);
+    });
+  }
+
+  /** Called by the module when a request's reply is ready. */
+  respond(request: number, status: number, head: string, body: Uint8Array): void {
+    const waiting = this.#waiting.get(request);
+    if (waiting === undefined || waiting.answered) return;
+    waiting.answered = true;
+    waiting.respond(write(status, head, body));
+    this.#answered.push(request);
+  }
+
+  /** Called by the module when nothing of a request is left, not even in the background. */
+  done(request: number): void {
+    this.#waiting.get(request)?.finish?.();
+    this.#waiting.delete(request);
+  }
+
+  /** Called by the module's panic hook, before the trap. */
+  panicked(message: string): void {
+    this.#panic = message;
+  }
+
+  /** Calls into the module. Whatever it throws is a trap: nothing else comes out of it. */
+  #enter(call: () => void, request?: number): void {
+    try {
+      call();
+    } catch (trap) {
+      this.#recover(trap, request);
+    }
+    for (const answered of this.#answered.splice(0)) this.#keepAlive(answered);
+  }
+
+  /** Keeps the worker for the work that a request left in the background. */
+  #keepAlive(request: number): void {
+    const waiting = this.#waiting.get(request);
+    if (waiting === undefined) return;
+    const work = new Promise<void>((finish) => waiting.finish = finish);
+    if (typeof EdgeRuntime !== "undefined") EdgeRuntime.waitUntil(work);
+  }
+
+  /**
+   * Gives up the request that trapped and lets the others go on: an instance that panicked still
+   * holds their futures. One whose stack or memory is spent traps again, and they fail in turn.
+   */
+  #recover(trap: unknown, request?: number): void {
+    this.broken = true;
+    for (let error = trap;;) {
+      const victim = this.#polled() ?? request;
+      request = undefined;
+      if (victim === undefined || !this.#waiting.has(victim)) {
+        for (const left of [...this.#waiting.keys()]) this.#fail(left, error);
+        return;
+      }
+      this.#fail(victim, error);
+      try {
+        this.#exports.turn();
+        return;
+      } catch (next) {
+        error = next;
+      }
+    }
+  }
+
+  #polled(): number | undefined {
+    try {
+      return this.#exports.polled();
+    } catch {
+      return undefined;
+    }
+  }
+
+  #fail(request: number, trap: unknown): void {
+    const waiting = this.#waiting.get(request);
+    if (waiting === undefined) return;
+    const error = this.#panic || String(trap);
+    this.#panic = "";
+    console.error(JSON.stringify({ event: "crashed", level: "error", request_id: waiting.id, error }));
+    if (!waiting.answered) waiting.respond(crashed(waiting.id));
+    this.done(request);
+  }
+}
+
+function decode(base64: string): Uint8Array<ArrayBuffer> {
+  const binary = atob(base64);
+  const bytes = new Uint8Array(binary.length);
+  for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at);
+  return bytes;
+}
+
+function pick(names: string[]): Record<string, string> {
+  const set = names.map((name) => [name, Deno.env.get(name)] as const);
+  return Object.fromEntries(set.filter((entry): entry is [string, string] => entry[1] !== undefined));
+}
