@@ -4,10 +4,7 @@
 // by every deploy path that does not bundle with Docker, and a plain wasm import cannot be
 // instantiated a second time after a trap.
 
-import { createHash } from "node:crypto";
-import { gzipSync } from "node:zlib";
-
-const USAGE = `Usage: deno run -A scripts/bundle.ts COMMAND
+const USAGE = `Usage: deno run --allow-read --allow-write scripts/bundle.ts COMMAND
 
   pack NAME OUT FOLDER   pack what wasm-pack left in OUT as FOLDER/wasm/<name>.ts
   check [NAME…]          fail unless each function holds its module, fresh from this source
@@ -49,14 +46,17 @@ function fail(message: string): never {
   Deno.exit(1);
 }
 
-function sha256(...parts: (string | Uint8Array)[]): string {
-  const hash = createHash("sha256");
-  for (const part of parts) hash.update(part);
-  return hash.digest("hex");
+async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex();
+}
+
+async function gzippedSize(bytes: Uint8Array<ArrayBuffer>): Promise<number> {
+  const zipped = new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"));
+  return (await new Response(zipped).arrayBuffer()).byteLength;
 }
 
 /** A hash of all that a module is made of: the crates but for the command, and the toolchain. */
-function sourceHash({ name, folder }: Fn): string {
+async function sourceHash({ name, folder }: Fn): Promise<string> {
   const crates = [...Deno.readDirSync("crates")].map((entry) => `crates/${entry.name}`);
   const files = [
     "Cargo.toml",
@@ -68,7 +68,8 @@ function sourceHash({ name, folder }: Fn): string {
     ...crates.filter((crate) => crate !== "crates/cli").flatMap(sources),
     ...(exists(`crates/${name}`) ? [] : sources(folder)),
   ].sort();
-  return sha256(...files.flatMap((path) => [path, "\0", Deno.readFileSync(path)]));
+  const hashes = files.map(async (path) => `${path} ${await sha256(Deno.readFileSync(path))}\n`);
+  return await sha256(new TextEncoder().encode((await Promise.all(hashes)).join("")));
 }
 
 /** What cargo compiles of a crate: its manifest and `src`. */
@@ -103,7 +104,7 @@ return { ${exported.join(", ")} };
 `;
 }
 
-function pack(fn: Fn, out: string): void {
+async function pack(fn: Fn, out: string): Promise<void> {
   const module = fn.name.replaceAll("-", "_");
   const wasm = Deno.readFileSync(`${out}/${module}_bg.wasm`);
   const glue = glueAsFactory(Deno.readTextFileSync(`${out}/${module}.js`));
@@ -115,7 +116,7 @@ function pack(fn: Fn, out: string): void {
 // deno-fmt-ignore-file
 // @ts-nocheck: wasm-bindgen's glue is JavaScript
 export const name = "${fn.name}";
-export const source = "${sourceHash(fn)}";
+export const source = "${await sourceHash(fn)}";
 export const wasm = "${btoaBytes(wasm)}";
 ${glue}`,
   );
@@ -145,11 +146,11 @@ function readPacked(fn: Fn): Packed {
   return { source: constant("source"), wasm };
 }
 
-function check(wanted: string[]): void {
+async function check(wanted: string[]): Promise<void> {
   for (const fn of functions(wanted)) {
     const { source, wasm } = readPacked(fn);
     if (!WebAssembly.validate(wasm)) fail(`${packedPath(fn)} holds no valid wasm`);
-    if (source !== sourceHash(fn)) fail(`${packedPath(fn)} is stale: run scripts/build ${fn.name}`);
+    if (source !== await sourceHash(fn)) fail(`${packedPath(fn)} is stale: run scripts/build ${fn.name}`);
     const shim = Deno.readTextFileSync(`${fn.folder}/index.ts`);
     if (!shim.includes(`./wasm/${fn.name.replaceAll("-", "_")}.ts`)) {
       fail(`${fn.folder}/index.ts does not import its own module`);
@@ -159,23 +160,24 @@ function check(wanted: string[]): void {
   }
 }
 
-function sizes(wanted: string[]): void {
+async function sizes(wanted: string[]): Promise<void> {
   const budget: Record<string, number> = JSON.parse(Deno.readTextFileSync("wasm-budget.json"));
   console.log(`${"module".padEnd(20)} ${"raw".padStart(9)} ${"gzip".padStart(9)} ${"budget".padStart(9)}`);
-  const over = functions(wanted).filter((fn) => {
+  const over: string[] = [];
+  for (const fn of functions(wanted)) {
     const { wasm } = readPacked(fn);
-    const zipped = gzipSync(wasm, { level: 9 }).length;
+    const zipped = await gzippedSize(wasm);
     const allowed = budget[fn.name] ?? budget.default;
     const kb = (bytes: number) => `${(bytes / 1000).toFixed(1)} kB`.padStart(9);
     console.log(`${fn.name.padEnd(20)} ${kb(wasm.length)} ${kb(zipped)} ${kb(allowed)}`);
-    return zipped > allowed;
-  });
-  if (over.length > 0) fail(`over the budget: ${over.map((fn) => fn.name).join(", ")}`);
+    if (zipped > allowed) over.push(fn.name);
+  }
+  if (over.length > 0) fail(`over the budget: ${over.join(", ")}`);
 }
 
 const [command, ...args] = Deno.args;
-if (command === "pack" && args.length === 3) pack({ name: args[0], folder: args[2] }, args[1]);
-else if (command === "check") check(args);
-else if (command === "sizes") sizes(args);
+if (command === "pack" && args.length === 3) await pack({ name: args[0], folder: args[2] }, args[1]);
+else if (command === "check") await check(args);
+else if (command === "sizes") await sizes(args);
 else if (command === "--help" || command === "-h") console.log(USAGE);
 else fail(`that is not a command\n\n${USAGE}`);

@@ -22,7 +22,14 @@ export class Effects {
     this.#resume = resume;
   }
 
-  fetch(effect: number, head: string, body: Uint8Array, timeout: number, maxBody: number, follow: boolean): void {
+  fetch(
+    effect: number,
+    head: string,
+    body: Uint8Array,
+    timeout: number,
+    maxBody: number,
+    follow: boolean,
+  ): void {
     const [line, ...rest] = head.split("\n");
     const [method, url] = line.split(" ");
     const abort = new AbortController();
@@ -146,11 +153,13 @@ export class Effects {
   }
 
   #settle(effect: number, work: Promise<[number, string, Uint8Array]>, clean?: () => void): void {
-    work.catch((error) => [0, reason(error), EMPTY] as [number, string, Uint8Array]).then(([status, head, body]) => {
-      clean?.();
-      this.#running.delete(effect);
-      this.#resume(effect, status, head, body);
-    });
+    work.catch((error) => [0, reason(error), EMPTY] as [number, string, Uint8Array]).then(
+      ([status, head, body]) => {
+        clean?.();
+        this.#running.delete(effect);
+        this.#resume(effect, status, head, body);
+      },
+    );
   }
 }
 
