@@ -8,8 +8,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::request::from_json;
-use crate::{Context, Error, FetchOptions, Result, Secret, auth};
+use crate::{Context, Error, FetchOptions, Result, Secret, auth, from_json};
 
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 const PREFER: HeaderName = HeaderName::from_static("prefer");

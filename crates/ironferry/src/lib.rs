@@ -44,6 +44,7 @@
 //! | read and write Postgres | [`db`] |
 //! | check who calls | [`Context::require_service`], [`Context::require_user`] |
 //! | try again | [`Retry`] |
+//! | call a URL that a user supplied | [`outbound::guard`] |
 //! | encrypt what is stored | [`seal`] |
 //! | test natively | [`testing`] |
 //!
@@ -60,7 +61,9 @@ mod error;
 #[cfg(any(target_arch = "wasm32", feature = "testing"))]
 mod executor;
 pub mod host;
+mod json;
 mod log;
+pub mod outbound;
 mod request;
 mod response;
 mod retry;
@@ -76,8 +79,9 @@ pub use auth::User;
 pub use context::Context;
 pub use error::{Error, Kind, Result};
 pub use host::{Address, Connection, FetchOptions, FileOperation, Host, HostError};
+pub use json::from_json;
 pub use log::Level;
-pub use request::{Request, from_json};
+pub use request::Request;
 pub use response::Response;
 pub use retry::{Retry, status_error};
 pub use secret::{Secret, Secrets};

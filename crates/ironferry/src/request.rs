@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Uri};
 use serde::de::DeserializeOwned;
 
-use crate::{Error, Result};
+use crate::{Error, Result, from_json};
 
 /// An `http::Request<Bytes>` with what a handler reaches for. The path is the one the
 /// platform hands over: it begins with the function's name, `/collect-dex/status`.
@@ -99,19 +99,6 @@ impl From<http::Request<Bytes>> for Request {
     }
 }
 
-/// Reads JSON and names the path of what does not fit, e.g. `items[3].price: invalid type`.
-pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        match error.path().to_string() {
-            path if path == "." => error.inner().to_string(),
-            path => format!("{path}: {}", error.inner()),
-        }
-    })?;
-    json.end().map_err(|error| error.to_string())?;
-    Ok(value)
-}
-
 /// Percent- and plus-decoding as forms do it; what is not valid stays as it is.
 fn decode(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
@@ -163,17 +150,5 @@ mod tests {
         assert_eq!(request.query("absent"), None);
         assert_eq!(request.query_or("limit", 15).unwrap(), 15);
         assert_eq!(request.query_or("wait", 1).unwrap_err().as_code(), "INVALID_QUERY");
-    }
-
-    #[test]
-    fn a_json_error_names_the_field() {
-        #[derive(serde::Deserialize, Debug)]
-        struct Order {
-            #[allow(dead_code)]
-            items: Vec<u8>,
-        }
-        let error = from_json::<Order>(br#"{"items":[1,"two"]}"#).unwrap_err();
-        assert!(error.starts_with("items[1]: invalid type: string \"two\""), "{error}");
-        assert!(from_json::<Order>(br#"{"items":[]} trailing"#).is_err());
     }
 }
