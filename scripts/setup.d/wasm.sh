@@ -40,6 +40,8 @@ build_debian_std() { # FOLDER
   echo '#![no_std]' >"$work/src/lib.rs"
   (
     cd "$work" || exit
+    # Outside the repository rustup would not see rust-toolchain.toml.
+    export RUSTUP_TOOLCHAIN=$RUST_VERSION
     # embed-bitcode: without it a later build with `lto` finds no bitcode in std.
     export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS='-C embed-bitcode=yes' CARGO_TARGET_DIR=$work/target
     cargo build --release --target "$WASM_TARGET" -Z build-std=std,panic_abort
