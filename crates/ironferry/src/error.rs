@@ -166,14 +166,15 @@ constructors! {
 impl Error {
     /// An error of this kind with the kind's own code.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Box::new(Inner {
-            kind,
-            code: Cow::Borrowed(kind.code()),
-            message: message.into(),
-            details: None,
-            headers: Vec::new(),
-            source: None,
-        }))
+        Self::build(kind, message.into())
+    }
+
+    // Errors are made in many places and seldom: one copy of this serves them all.
+    #[cold]
+    #[inline(never)]
+    fn build(kind: Kind, message: Cow<'static, str>) -> Self {
+        let code = Cow::Borrowed(kind.code());
+        Self(Box::new(Inner { kind, code, message, details: None, headers: Vec::new(), source: None }))
     }
 
     /// 404 for a path that no route answers.

@@ -4,7 +4,7 @@
 //! loses its own task only; the tasks beside it can be resumed on the same instance.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -23,14 +23,14 @@ pub(crate) struct Executor {
 #[derive(Default)]
 struct Tasks {
     next: TaskId,
-    waiting: HashMap<TaskId, Task>,
-    /// How many tasks each request has left.
-    left: HashMap<RequestId, u32>,
+    /// Few: as many as there are requests in flight and pieces of background work.
+    waiting: Vec<Task>,
     #[cfg_attr(not(any(target_arch = "wasm32", test)), allow(dead_code))]
     polled: Option<RequestId>,
 }
 
 struct Task {
+    id: TaskId,
     request: RequestId,
     future: Future<()>,
 }
@@ -65,8 +65,7 @@ impl Executor {
         let mut tasks = self.tasks.borrow_mut();
         let id = tasks.next;
         tasks.next = id.wrapping_add(1);
-        tasks.waiting.insert(id, Task { request, future });
-        *tasks.left.entry(request).or_default() += 1;
+        tasks.waiting.push(Task { id, request, future });
         self.ready.push(id);
     }
 
@@ -87,23 +86,25 @@ impl Executor {
 
     fn poll(&self, id: TaskId) -> Option<RequestId> {
         // A task may be woken twice, or after its end.
-        let mut task = self.tasks.borrow_mut().waiting.remove(&id)?;
+        let mut task = self.tasks.borrow_mut().take(id)?;
         self.tasks.borrow_mut().polled = Some(task.request);
         let waker = Waker::from(Arc::new(TaskWaker { task: id, ready: self.ready.clone() }));
         let outcome = task.future.as_mut().poll(&mut Context::from_waker(&waker));
         let mut tasks = self.tasks.borrow_mut();
         tasks.polled = None;
         if outcome == Poll::Pending {
-            tasks.waiting.insert(id, task);
+            tasks.waiting.push(task);
             return None;
         }
-        let left = tasks.left.get_mut(&task.request)?;
-        *left -= 1;
-        if *left > 0 {
-            return None;
-        }
-        tasks.left.remove(&task.request);
-        Some(task.request)
+        let over = tasks.waiting.iter().all(|other| other.request != task.request);
+        over.then_some(task.request)
+    }
+}
+
+impl Tasks {
+    fn take(&mut self, id: TaskId) -> Option<Task> {
+        let index = self.waiting.iter().position(|task| task.id == id)?;
+        Some(self.waiting.swap_remove(index))
     }
 }
 

@@ -6,7 +6,6 @@
 //! (`name: value`), and no JavaScript object is wrapped on the way of a request.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -62,12 +61,13 @@ struct Instance {
     handler: RefCell<Option<Handler>>,
     shim: RefCell<Option<Rc<Shim>>>,
     secrets: RefCell<Rc<Secrets>>,
-    effects: RefCell<HashMap<u32, Slot>>,
+    /// Those under way; a few hundred at the most.
+    effects: RefCell<Vec<Slot>>,
     next_effect: Cell<u32>,
 }
 
-#[derive(Default)]
 struct Slot {
+    effect: u32,
     outcome: Option<Outcome>,
     waker: Option<Waker>,
 }
@@ -103,7 +103,8 @@ pub fn start(secrets: JsValue, shim: Shim) {
             }
         });
     }));
-    let secrets: HashMap<String, String> = serde_wasm_bindgen::from_value(secrets).unwrap_or_default();
+    let secrets: std::collections::BTreeMap<String, String> =
+        serde_wasm_bindgen::from_value(secrets).unwrap_or_default();
     INSTANCE.with(|instance| {
         instance.secrets.replace(Rc::new(Secrets::new(secrets)));
         instance.shim.replace(Some(shim));
@@ -135,7 +136,7 @@ pub fn begin(request: RequestId, head: &str, body: Vec<u8>) {
 #[wasm_bindgen]
 pub fn resume(effect: u32, status: u16, head: String, body: Vec<u8>) {
     INSTANCE.with(|instance| {
-        if let Some(slot) = instance.effects.borrow_mut().get_mut(&effect) {
+        if let Some(slot) = instance.effects.borrow_mut().iter_mut().find(|slot| slot.effect == effect) {
             slot.outcome = Some(Outcome { status, head, body });
             if let Some(waker) = slot.waker.take() {
                 waker.wake();
@@ -190,7 +191,7 @@ impl ShimHost {
         let id = INSTANCE.with(|instance| {
             let id = instance.next_effect.get();
             instance.next_effect.set(id.wrapping_add(1));
-            instance.effects.borrow_mut().insert(id, Slot::default());
+            instance.effects.borrow_mut().push(Slot { effect: id, outcome: None, waker: None });
             id
         });
         start(&self.shim, id);
@@ -209,14 +210,14 @@ impl std::future::Future for Effect {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         INSTANCE.with(|instance| {
             let mut effects = instance.effects.borrow_mut();
-            let Some(slot) = effects.get_mut(&self.id) else {
+            let Some(index) = effects.iter().position(|slot| slot.effect == self.id) else {
                 return Poll::Ready(Err(HostError::Failed("the effect is over".into())));
             };
-            let Some(outcome) = slot.outcome.take() else {
-                slot.waker = Some(cx.waker().clone());
+            let Some(outcome) = effects[index].outcome.take() else {
+                effects[index].waker = Some(cx.waker().clone());
                 return Poll::Pending;
             };
-            effects.remove(&self.id);
+            effects.swap_remove(index);
             Poll::Ready(match (outcome.status, outcome.head.as_str()) {
                 (0, "timeout") => Err(HostError::Timeout),
                 (0, "too large") => Err(HostError::TooLarge),
@@ -230,7 +231,11 @@ impl std::future::Future for Effect {
 
 impl Drop for Effect {
     fn drop(&mut self) {
-        let waiting = INSTANCE.with(|instance| instance.effects.borrow_mut().remove(&self.id));
+        let waiting = INSTANCE.with(|instance| {
+            let mut effects = instance.effects.borrow_mut();
+            let index = effects.iter().position(|slot| slot.effect == self.id)?;
+            Some(effects.swap_remove(index))
+        });
         if waiting.is_some_and(|slot| slot.outcome.is_none()) {
             self.shim.cancel(self.id);
         }
