@@ -190,28 +190,31 @@ create function public.collect_dex_claim_one(
 ) returns setof public.collect_dex_claimed
 language plpgsql security definer set search_path = '' as $$
 declare
-    obstacle text;
+    v_state    public.collection_state;
+    v_obstacle text;
 begin
-    if not exists (select from public.companies where id = p_company_id) then
+    select * into v_state from public.collection_state where company_id = p_company_id for update;
+    if not found then
         raise exception 'there is no company %', p_company_id using errcode = 'P0002';
     end if;
-    perform private.collect_dex_open(p_run_id, p_triggered_by);
-    obstacle := private.collect_dex_obstacle(p_company_id);
+    if v_state.leased_until > now() and v_state.lease_run_id is distinct from p_run_id then
+        return;
+    end if;
+    v_obstacle := private.collect_dex_obstacle(p_company_id);
+    if v_obstacle is null then
+        perform private.collect_dex_open(p_run_id, p_triggered_by);
+        update public.collection_state
+        set lease_run_id = p_run_id,
+            leased_until = now() + make_interval(secs => p_lease_seconds),
+            last_started_at = now()
+        where company_id = p_company_id;
+    end if;
     return query
-    with claimed as (
-        update public.collection_state as state
-        set lease_run_id = case when obstacle is null then p_run_id end,
-            leased_until = case when obstacle is null then now() + make_interval(secs => p_lease_seconds) end,
-            last_started_at = case when obstacle is null then now() else state.last_started_at end
-        where state.company_id = p_company_id
-          and (state.leased_until is null or state.leased_until <= now() or state.lease_run_id = p_run_id)
-        returning state.company_id, state.last_succeeded_at
-    )
-    select claimed.company_id, company.company_name, claimed.last_succeeded_at,
-           login.username_encrypted, login.password_encrypted, login.site_url, obstacle
-    from claimed
-    join public.companies as company on company.id = claimed.company_id
-    left join public.user_credentials as login on login.company_id = claimed.company_id and login.is_active;
+    select company.id, company.company_name, v_state.last_succeeded_at,
+           login.username_encrypted, login.password_encrypted, login.site_url, v_obstacle
+    from public.companies as company
+    left join public.user_credentials as login on login.company_id = company.id and login.is_active
+    where company.id = p_company_id;
 end;
 $$;
 comment on function public.collect_dex_claim_one(uuid, text, uuid, integer) is
@@ -315,7 +318,7 @@ comment on function public.collect_dex_store(uuid, jsonb) is
     'Stores captures, each in a transaction of its own: stored, duplicate, or rejected with the reason.';
 
 create function public.collect_dex_finish(
-    p_run_id uuid, p_company_id uuid, p_success boolean, p_records integer, p_error text
+    p_run_id uuid, p_company_id uuid, p_success boolean, p_records integer, p_error text default null
 ) returns boolean
 language plpgsql security definer set search_path = '' as $$
 begin
@@ -352,7 +355,7 @@ language sql security definer set search_path = '' as $$
 $$;
 comment on function public.collect_dex_release(uuid, uuid[]) is 'Gives leases back; the companies stay due.';
 
-create function public.collect_dex_end(p_run_id uuid, p_status text, p_summary jsonb, p_error text) returns void
+create function public.collect_dex_end(p_run_id uuid, p_status text, p_summary jsonb, p_error text default null) returns void
 language sql security definer set search_path = '' as $$
     update public.collection_runs
     set status = p_status,
@@ -367,8 +370,8 @@ $$;
 comment on function public.collect_dex_end(uuid, text, jsonb, text) is 'Ends a run in the ledger.';
 
 create function public.collect_credentials_save(
-    p_company_id uuid, p_user_id uuid, p_username_encrypted text, p_password_encrypted text,
-    p_site_url text, p_validation_status text
+    p_company_id uuid, p_username_encrypted text, p_password_encrypted text,
+    p_site_url text, p_validation_status text, p_user_id uuid default null
 ) returns uuid
 language sql security definer set search_path = '' as $$
     insert into public.user_credentials as login (
@@ -387,7 +390,7 @@ language sql security definer set search_path = '' as $$
         is_active = true
     returning login.id;
 $$;
-comment on function public.collect_credentials_save(uuid, uuid, text, text, text, text) is 'Saves a sealed login, replacing the company''s other one.';
+comment on function public.collect_credentials_save(uuid, text, text, text, text, uuid) is 'Saves a sealed login, replacing the company''s other one.';
 
 create function public.collect_credentials_checked(p_company_id uuid, p_status text) returns void
 language sql security definer set search_path = '' as $$
@@ -404,7 +407,7 @@ revoke execute on function
     public.collect_dex_finish(uuid, uuid, boolean, integer, text),
     public.collect_dex_release(uuid, uuid[]),
     public.collect_dex_end(uuid, text, jsonb, text),
-    public.collect_credentials_save(uuid, uuid, text, text, text, text),
+    public.collect_credentials_save(uuid, text, text, text, text, uuid),
     public.collect_credentials_checked(uuid, text)
 from public, anon, authenticated;
 grant execute on function
@@ -415,6 +418,6 @@ grant execute on function
     public.collect_dex_finish(uuid, uuid, boolean, integer, text),
     public.collect_dex_release(uuid, uuid[]),
     public.collect_dex_end(uuid, text, jsonb, text),
-    public.collect_credentials_save(uuid, uuid, text, text, text, text),
+    public.collect_credentials_save(uuid, text, text, text, text, uuid),
     public.collect_credentials_checked(uuid, text)
 to service_role;

@@ -1,1 +1,17 @@
-//! Collects DEX captures of one company: log in, list, download, parse, store.
+//! Collects the DEX captures of one company; the functions `collect-dex` (all that are due) and
+//! `collect-bulk` (one) share it.
+//!
+//! `company` is the flow. `vendor` speaks to the DEX site, `capture` reads what was downloaded,
+//! `store` speaks to Postgres, `credentials` seals and opens logins, `budget` says when to stop.
+
+pub mod budget;
+pub mod capture;
+pub mod company;
+mod cookies;
+pub mod credentials;
+pub mod store;
+pub mod vendor;
+
+pub use budget::Budget;
+pub use company::{Batch, Collected};
+pub use store::{Claim, Trigger};

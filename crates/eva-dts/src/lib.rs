@@ -1,1 +1,59 @@
-//! Reads the audit files of vending machines (EVA-DTS, DEX).
+//! Reads the audit files of vending machines: EVA-DTS, also called DEX or DTS files.
+//!
+//! A vending machine keeps counters: what it sold, what it took in, what went wrong. An audit file
+//! is a snapshot of them, text in lines. Each line is a *segment*: an identifier and elements,
+//! separated by asterisks, `PA2*65*8125*3*375` for "65 vends worth 81.25 since initialisation, 3
+//! worth 3.75 since the last reset". The specification is EVA-DTS 6.2; real machines depart from it
+//! in every way imaginable, so nothing here fails: what is odd becomes a [`Warning`] with its line.
+//!
+//! ```
+//! let file = b"DXS*ABC1234567*VA*V0/6*1\r\nST*001*0001\r\nID1*SN42*MODEL-7\r\nID4*2*1978*EUR\r\n\
+//!              VA1*12550*97*200*2\r\nPA1*010*150\r\nPA2*97*12550*2*200\r\nG85*0000\r\nSE*7*0001\r\nDXE*1*1\r\n";
+//! let dumps = eva_dts::parse(file);
+//! let report = dumps[0].report();
+//! assert_eq!(report.identity.serial.as_deref(), Some("SN42"));
+//! assert_eq!(report.totals.vends.since_init.value, Some(12_550)); // minor units: 125.50
+//! assert_eq!(report.currency.decimals, 2);
+//! assert_eq!(report.products[0].selection, "010"); // text: the zero in front counts
+//! assert_eq!(report.crc.status, eva_dts::CrcStatus::Mismatch);
+//! ```
+//!
+//! ## Since initialisation, since reset
+//!
+//! Most counters come twice. *Since initialisation* counts for the life of the machine's memory;
+//! *since reset* starts anew whenever somebody reads with reset, who need not be you. Sales are
+//! therefore differences of the former between two files; the latter inform.
+//!
+//! ## Segments
+//!
+//! | segment | what | where |
+//! |---|---|---|
+//! | DXS, ST, G85, SE, DXE | envelope: manufacturer, set, checksum, count | [`Dump`], [`Crc`] |
+//! | ID1, ID4, ID5 | machine, currency, clock | [`Identity`], [`Currency`] |
+//! | CB1, BA1, CA1, DA1, DB1 | devices: control board, bill validator, coin mechanism, cashless 1 and 2 | [`Identity`] |
+//! | VA1, VA2, VA3 | all paid vends, test vends, free vends | [`Totals`] |
+//! | CA2, DA2, DB2, TA2 | sales by cash, cashless 1, cashless 2, token | [`Totals`] |
+//! | CA3, CA4, CA7–CA10, CA15 | cash in, cash out, discounts, overpay, exact change, fill, tubes | [`Totals`] |
+//! | CA17 | a coin tube | [`CoinTube`] |
+//! | PA1–PA5, PA7 | a product: price, vends, test, free, sold out, by payment | [`Product`] |
+//! | EA1, EA2, EA3, EA7 | events: timed, counted; reads; power outages | [`Event`], [`Reads`] |
+//! | MA5 | the vendor's own: temperatures, faults | [`Report::temperatures`], [`Report::errors`] |
+//!
+//! Every other segment is kept and can be walked through with [`Dump::segments`].
+#![forbid(unsafe_code)]
+
+mod crc;
+mod dump;
+mod read;
+mod report;
+mod segment;
+mod warning;
+
+pub use crc::{Crc, CrcStatus, crc16};
+pub use dump::{Dump, parse};
+pub use report::{
+    Amount, Both, CashIn, CashOut, CoinTube, Currency, Device, Event, Identity, Payment, Product,
+    Reads, Report, SoldOut, Temperature, Totals,
+};
+pub use segment::Segment;
+pub use warning::{Oddity, Warning};

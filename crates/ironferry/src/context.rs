@@ -14,7 +14,9 @@ use crate::auth::{self, Credentials, User};
 use crate::db::{Database, Role};
 use crate::host::{Connection, Future};
 use crate::log::{self, Level};
-use crate::{Address, Error, FetchOptions, FileOperation, Host, HostError, Request, Result, Secret};
+use crate::{
+    Address, Error, FetchOptions, FileOperation, Host, HostError, Request, Result, Secret,
+};
 
 /// Cheap to clone; a clone may be moved into [`Context::wait_until`].
 #[derive(Clone)]
@@ -33,7 +35,12 @@ impl Context {
         let request_id = request.header("x-request-id").unwrap_or("none").to_owned();
         let level = Level::from_setting(host.secrets().get("LOG_LEVEL").map(Secret::expose));
         let credentials = Credentials::of(request);
-        Self(Rc::new(Inner { host, request_id, credentials, level }))
+        Self(Rc::new(Inner {
+            host,
+            request_id,
+            credentials,
+            level,
+        }))
     }
 
     /// The id that every log line and every error reply of this request carries.
@@ -65,7 +72,10 @@ impl Context {
             if matches!(index, 4 | 6 | 8 | 10) {
                 text.push('-');
             }
-            text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
+            text.extend(
+                [byte >> 4, byte & 15]
+                    .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
+            );
         }
         text
     }
@@ -85,13 +95,17 @@ impl Context {
         match self.secret(name) {
             None => Ok(default),
             Some(text) => text.expose().trim().parse().map_err(|_| {
-                Error::internal(format!("{name} has a value that cannot be used")).code("INVALID_SETTING")
+                Error::internal(format!("{name} has a value that cannot be used"))
+                    .code("INVALID_SETTING")
             }),
         }
     }
 
     /// Performs an HTTP request with the default [`FetchOptions`].
-    pub async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HostError> {
+    pub async fn fetch(
+        &self,
+        request: http::Request<Bytes>,
+    ) -> Result<http::Response<Bytes>, HostError> {
         self.fetch_with(request, FetchOptions::default()).await
     }
 
@@ -110,7 +124,11 @@ impl Context {
     }
 
     /// Gives up on a future after a while, dropping it: what it had under way is aborted.
-    pub async fn within<T>(&self, limit: Duration, work: impl std::future::Future<Output = T>) -> Result<T, HostError> {
+    pub async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl std::future::Future<Output = T>,
+    ) -> Result<T, HostError> {
         match select(std::pin::pin!(work), self.0.host.sleep(limit)).await {
             Either::Left((value, _)) => Ok(value),
             Either::Right(((), _)) => Err(HostError::Timeout),

@@ -2,20 +2,22 @@
 
 use http::HeaderMap;
 use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_MAX_AGE,
-    HeaderValue, VARY,
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_MAX_AGE, HeaderValue, VARY,
 };
 
 use crate::{Context, Request, Response, Secret};
 
 const METHODS: HeaderValue = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE, OPTIONS");
-const HEADERS: HeaderValue =
-    HeaderValue::from_static("authorization, apikey, content-type, x-client-info, x-request-id, x-company-id");
+const HEADERS: HeaderValue = HeaderValue::from_static(
+    "authorization, apikey, content-type, x-client-info, x-request-id, x-company-id",
+);
 const A_DAY: HeaderValue = HeaderValue::from_static("86400");
 
 /// The answer to a preflight request; `None` for every other.
 pub(crate) fn preflight(request: &Request) -> Option<Response> {
-    let asks = request.method() == http::Method::OPTIONS && request.header("access-control-request-method").is_some();
+    let asks = request.method() == http::Method::OPTIONS
+        && request.header("access-control-request-method").is_some();
     asks.then(|| {
         Response::empty(204)
             .header(ACCESS_CONTROL_ALLOW_METHODS, METHODS)
@@ -33,7 +35,8 @@ pub(crate) fn allow_origin(cx: &Context, origin: Option<&str>, headers: &mut Hea
         return;
     }
     headers.append(VARY, HeaderValue::from_static("origin"));
-    if let Some(origin) = origin.filter(|origin| allowed.split(',').any(|one| one.trim() == *origin))
+    if let Some(origin) =
+        origin.filter(|origin| allowed.split(',').any(|one| one.trim() == *origin))
         && let Ok(value) = HeaderValue::from_str(origin)
     {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, value);

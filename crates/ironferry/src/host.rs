@@ -25,7 +25,11 @@ pub trait Host {
     /// Writes one line to the function's log.
     fn log(&self, line: &str);
     /// Performs an HTTP request. Dropping the future aborts it.
-    fn fetch(&self, request: Request<Bytes>, options: FetchOptions) -> Future<Result<Response<Bytes>, HostError>>;
+    fn fetch(
+        &self,
+        request: Request<Bytes>,
+        options: FetchOptions,
+    ) -> Future<Result<Response<Bytes>, HostError>>;
     /// Waits.
     fn sleep(&self, duration: Duration) -> Future<()>;
     /// Runs a future after the reply has gone out, as `EdgeRuntime.waitUntil` does.
@@ -52,7 +56,11 @@ pub struct FetchOptions {
 impl Default for FetchOptions {
     /// 10 s, 10 MB, redirects followed.
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10), max_body: 10_000_000, follow_redirects: true }
+        Self {
+            timeout: Duration::from_secs(10),
+            max_body: 10_000_000,
+            follow_redirects: true,
+        }
     }
 }
 

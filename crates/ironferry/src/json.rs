@@ -14,12 +14,18 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 
 fn describe(bytes: &[u8], error: &serde_json::Error) -> String {
     let path = path_at(bytes, offset(bytes, error.line(), error.column()));
-    if path.is_empty() || error.is_syntax() || error.is_eof() { error.to_string() } else { format!("{path}: {error}") }
+    if path.is_empty() || error.is_syntax() || error.is_eof() {
+        error.to_string()
+    } else {
+        format!("{path}: {error}")
+    }
 }
 
 /// The byte that line and column, both counted from 1, point at.
 fn offset(bytes: &[u8], line: usize, column: usize) -> usize {
-    let lines_before = bytes.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1));
+    let lines_before = bytes
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(line.saturating_sub(1));
     lines_before.map(<[u8]>::len).sum::<usize>() + column
 }
 
@@ -45,7 +51,10 @@ fn path_at(bytes: &[u8], end: usize) -> String {
             }
             b'"' => {
                 let close = string_end(bytes, at);
-                let is_key = bytes[close..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
+                let is_key = bytes[close..]
+                    .iter()
+                    .find(|byte| !byte.is_ascii_whitespace())
+                    == Some(&b':');
                 if let (true, Some(Step::Key(key))) = (is_key, steps.last_mut()) {
                     *key = String::from_utf8_lossy(&bytes[at + 1..close - 1]).into_owned();
                 }
@@ -58,7 +67,7 @@ fn path_at(bytes: &[u8], end: usize) -> String {
     let mut path = String::new();
     for step in &steps {
         match step {
-            Step::Index(index) => path.push_str(&format!("[{index}]")),
+            Step::Index(index) => path.extend(["[", &index.to_string(), "]"]),
             Step::Key(key) if key.is_empty() => {}
             Step::Key(key) => {
                 if !path.is_empty() {
@@ -105,8 +114,14 @@ mod tests {
     #[test]
     fn an_error_names_the_path_of_what_does_not_fit() {
         for (text, begins) in [
-            (r#"{"items":[{"price":1},{"price":"two"}]}"#, "items[1].price: invalid type: string"),
-            ("{\n \"items\": [\n  {\"price\": 1},\n  {\"price\": 300}\n ]\n}", "items[1].price: invalid value"),
+            (
+                r#"{"items":[{"price":1},{"price":"two"}]}"#,
+                "items[1].price: invalid type: string",
+            ),
+            (
+                "{\n \"items\": [\n  {\"price\": 1},\n  {\"price\": 300}\n ]\n}",
+                "items[1].price: invalid value",
+            ),
             (r#"{"items":[{"prize":1}]}"#, "items[0]"),
             (r#"{"note":"a \"{[,","items":7}"#, "items: invalid type"),
             (r#"{"items":[]} trailing"#, "trailing characters"),

@@ -142,6 +142,12 @@ export class Effects {
     this.#running.delete(effect);
   }
 
+  /** Calls all of them off: nobody is left to hear their outcomes. */
+  cancelAll(): void {
+    for (const effect of [...this.#running.keys()]) this.cancel(effect);
+    for (const socket of [...this.#sockets.keys()]) this.close(socket);
+  }
+
   #socket(socket: number): Deno.Conn {
     const connection = this.#sockets.get(socket);
     if (connection === undefined) throw new Error("the socket is closed");

@@ -133,6 +133,7 @@ export class Shim extends Effects {
       request = undefined;
       if (victim === undefined || !this.#waiting.has(victim)) {
         for (const left of [...this.#waiting.keys()]) this.#fail(left, error);
+        this.cancelAll();
         return;
       }
       this.#fail(victim, error);

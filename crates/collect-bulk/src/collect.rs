@@ -1,0 +1,141 @@
+//! Collects the caller's company, now, whether it is due or not.
+
+use dex_collector::company::CaptureError;
+use dex_collector::{Batch, Budget, Collected, Trigger, company, store};
+use ironferry::{Context, Error, Request, Response, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::caller::{Caller, is_uuid};
+
+/// Listed captures a call when the caller names no limit, and at the most.
+const DEFAULT_LIMIT: usize = 100;
+const MAX_LIMIT: usize = 500;
+
+/// What a collection answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Reply {
+    /// Always true: a failure has an error reply.
+    pub success: bool,
+    /// New captures stored.
+    pub records_count: usize,
+    /// Machines they came from.
+    pub machines_updated: usize,
+    /// The same in words.
+    pub message: String,
+    /// Captures that failed while others succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<CaptureError>,
+    /// Where this call stands in the whole list.
+    pub batching: Batching,
+}
+
+/// Where a call stands in the list of captures. The list holds the known captures too, so that it
+/// does not shrink from one call to the next.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Batching {
+    /// Listed captures looked at.
+    pub limit: usize,
+    /// Listed captures passed over.
+    pub offset: usize,
+    /// Captures that the site lists.
+    pub total_available: usize,
+    /// Whether another call is needed.
+    pub has_more: bool,
+    /// Its offset.
+    pub next_offset: Option<usize>,
+}
+
+pub(crate) async fn collect(request: &Request, cx: &Context) -> Result<Response> {
+    let limit = request.query_or("limit", DEFAULT_LIMIT)?;
+    let offset = request.query_or("offset", 0)?;
+    if !(1..=MAX_LIMIT).contains(&limit) {
+        return Err(
+            Error::bad_request(format!("`limit` must be between 1 and {MAX_LIMIT}"))
+                .code("INVALID_QUERY"),
+        );
+    }
+    let caller = Caller::of(request, cx).await?;
+    let delegated = delegating_run(request, cx);
+    let run_id = delegated.clone().unwrap_or_else(|| cx.uuid());
+
+    let claim = store::claim_one(cx, &run_id, Trigger::Manual, &caller.company_id).await?;
+    if let Some(reason) = claim.skip_reason {
+        return Err(
+            Error::bad_request(format!("the company cannot be collected: {reason}"))
+                .code("NOT_COLLECTABLE"),
+        );
+    }
+    let budget = Budget::new(cx)?;
+    let outcome = company::collect(
+        cx,
+        &budget,
+        &claim,
+        Batch {
+            limit: Some(limit),
+            offset,
+        },
+    )
+    .await;
+    if delegated.is_none() {
+        finish(cx, &run_id, &caller.company_id, &outcome).await?;
+    }
+    let collected = outcome?;
+    Response::json(200, &reply(collected, limit, offset))
+}
+
+/// The run of a `collect-dex` that holds the lease and works through us. A user cannot claim one.
+fn delegating_run(request: &Request, cx: &Context) -> Option<String> {
+    let run_id = request.header("x-run-id").filter(|id| is_uuid(id))?;
+    cx.shows_service_key().then(|| run_id.to_owned())
+}
+
+async fn finish(
+    cx: &Context,
+    run_id: &str,
+    company_id: &str,
+    outcome: &Result<Collected>,
+) -> Result<()> {
+    let records = outcome.as_ref().map_or(0, |collected| collected.records);
+    if let Err(error) = outcome
+        && error.as_code() == "LOGIN_REFUSED"
+    {
+        store::mark_login(cx, company_id, "invalid").await?;
+    }
+    match outcome {
+        Ok(Collected {
+            next_offset: Some(_),
+            ..
+        }) => store::release(cx, run_id, &[company_id]).await?,
+        outcome => {
+            store::finish(cx, run_id, company_id, records, outcome.as_ref().err()).await?;
+        }
+    }
+    let summary = json!({
+        "companiesProcessed": 1,
+        "successfulCollections": usize::from(outcome.is_ok()),
+        "totalRecords": records,
+        "results": [],
+    });
+    store::end(cx, run_id, &summary, outcome.as_ref().err()).await
+}
+
+fn reply(collected: Collected, limit: usize, offset: usize) -> Reply {
+    let (records, machines) = (collected.records, collected.machines);
+    Reply {
+        success: true,
+        records_count: records,
+        machines_updated: machines,
+        message: format!("{records} new captures of {machines} machines"),
+        errors: collected.errors,
+        batching: Batching {
+            limit,
+            offset,
+            total_available: collected.available,
+            has_more: collected.next_offset.is_some(),
+            next_offset: collected.next_offset,
+        },
+    }
+}

@@ -1,0 +1,408 @@
+//! One company's collection against a scripted site and database.
+
+use ironferry::testing::{Answer, App, SERVICE_KEY, user_token};
+use serde_json::{Value, json};
+use time::macros::datetime;
+
+const COMPANY: &str = "7c9e6679-7425-40de-944b-e07fc1f90ae7";
+const SITE: &str = "https://dex.example.com";
+const KEYS: &str = "k1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+const PAGE: &str = r#"<html><head><meta name="csrf-token" content="token-1"></head></html>"#;
+const DEX: &str = "DXS*ABC0000001*VA*V0/6*1\r\nST*001*0001\r\nID1*S1*M1\r\nVA1*100*1\r\nG85*0000\r\nSE*5*0001\r\nDXE*1*1\r\n";
+
+fn row(id: i64, serial: &str) -> Value {
+    json!({
+        "dexRaw": { "id": id, "created": "2026-01-01 08:30:00", "firmware": "1.8" },
+        "devices": { "caseSerial": serial },
+    })
+}
+
+fn list(rows: &[Value]) -> Answer {
+    Answer::json(
+        json!({ "draw": 1, "recordsTotal": 9_999, "recordsFiltered": rows.len(), "data": rows }),
+    )
+}
+
+fn dex() -> Answer {
+    Answer::status(200, DEX).header("content-type", "text/plain; charset=UTF-8")
+}
+
+/// The sealed login of `COMPANY`, made by the function itself.
+fn sealed_login() -> (String, String) {
+    let app = site(App::new(collect_bulk::handle))
+        .secret("CREDENTIALS_ENCRYPTION_KEYS", KEYS)
+        .rpc("collect_credentials_save", Answer::json("an-id"));
+    let body = json!({ "username": "ops@example.com", "password": "hunter2", "site_url": SITE })
+        .to_string();
+    let reply = app.send("PUT", "/collect-bulk/credentials", &service(), body);
+    assert_eq!(
+        reply.json(),
+        json!({ "success": true, "validation_status": "valid" })
+    );
+    let saved = app.calls().pop().unwrap().json();
+    let text = |name: &str| saved[name].as_str().unwrap().to_owned();
+    (text("p_username_encrypted"), text("p_password_encrypted"))
+}
+
+fn service() -> [(&'static str, &'static str); 3] {
+    [
+        ("x-service-key", SERVICE_KEY),
+        ("x-company-id", COMPANY),
+        ("content-type", "application/json"),
+    ]
+}
+
+/// A site that takes the login.
+fn site(app: App) -> App {
+    app.on(
+        "GET",
+        "dex.example.com/login",
+        Answer::status(200, PAGE)
+            .header("set-cookie", "s=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT"),
+    )
+    .on(
+        "POST",
+        "dex.example.com/login",
+        Answer::status(302, "").header("location", "https://dex.example.com/dashboard"),
+    )
+    .on("GET", "dex.example.com/dex", Answer::status(200, PAGE))
+}
+
+fn company(app: App) -> App {
+    let (username, password) = sealed_login();
+    let claim = json!([{
+        "company_id": COMPANY, "company_name": "Acme Vending", "last_succeeded_at": null,
+        "username_encrypted": username, "password_encrypted": password, "site_url": SITE, "skip_reason": null,
+    }]);
+    app.secret("CREDENTIALS_ENCRYPTION_KEYS", KEYS)
+        .rpc("collect_dex_claim_one", Answer::json(claim))
+        .rpc("collect_dex_finish", Answer::json(true))
+        .rpc("collect_dex_release", Answer::status(204, ""))
+        .rpc("collect_dex_end", Answer::status(204, ""))
+        .rpc("collect_credentials_checked", Answer::status(204, ""))
+}
+
+fn called(app: &App, function: &str) -> Vec<Value> {
+    app.calls()
+        .iter()
+        .filter(|call| call.url.ends_with(&format!("/rpc/{function}")))
+        .map(ironferry::testing::Call::json)
+        .collect()
+}
+
+#[test]
+fn what_is_new_is_downloaded_and_stored() {
+    let app = company(site(App::new(collect_bulk::handle)))
+        .rpc("collect_dex_unseen", Answer::json(json!([11, 12])))
+        .rpc(
+            "collect_dex_store",
+            Answer::json(json!([{ "dex_id": 11, "outcome": "stored" }, { "dex_id": 12, "outcome": "duplicate" }])),
+        )
+        .on("POST", "/dex/getRawDex/", dex())
+        .on("POST", "dex.example.com/dex", list(&[row(10, "0042"), row(11, "0042"), row(12, "0043")]));
+    let reply = app.send("POST", "/collect-bulk", &service(), "");
+    assert_eq!(
+        reply.json(),
+        json!({
+            "success": true, "recordsCount": 1, "machinesUpdated": 1, "message": "1 new captures of 1 machines",
+            "batching": { "limit": 100, "offset": 0, "totalAvailable": 3, "hasMore": false, "nextOffset": null },
+        })
+    );
+    let stored = &called(&app, "collect_dex_store")[0]["p_captures"];
+    assert_eq!(stored.as_array().unwrap().len(), 2);
+    assert_eq!(
+        (&stored[0]["case_serial"], &stored[0]["raw_content"]),
+        (&json!("0042"), &json!(DEX))
+    );
+    assert_eq!(stored[0]["captured_at"], "2026-01-01T08:30:00Z");
+    assert_eq!(called(&app, "collect_dex_finish")[0]["p_success"], true);
+    let asked = app.calls();
+    let listing = asked
+        .iter()
+        .find(|call| call.url == format!("{SITE}/dex") && call.method == "POST")
+        .unwrap();
+    assert_eq!(listing.headers["cookie"], "s=1");
+    assert_eq!(listing.headers["x-csrf-token"], "token-1");
+}
+
+#[test]
+fn a_batch_is_a_part_of_a_list_that_does_not_shrink() {
+    let rows: Vec<Value> = (0..10).map(|id| row(id, "0042")).collect();
+    let app = company(site(App::new(collect_bulk::handle)))
+        .rpc("collect_dex_unseen", Answer::json(json!([])))
+        .on("POST", "dex.example.com/dex", list(&rows));
+    let reply = app.send("POST", "/collect-bulk?limit=4&offset=4", &service(), "");
+    assert_eq!(
+        reply.json()["batching"],
+        json!({ "limit": 4, "offset": 4, "totalAvailable": 10, "hasMore": true, "nextOffset": 8 })
+    );
+    assert_eq!(
+        called(&app, "collect_dex_unseen")[0]["p_dex_ids"],
+        json!([4, 5, 6, 7])
+    );
+    // More is to come, so the company stays due.
+    assert_eq!(called(&app, "collect_dex_release").len(), 1);
+    assert!(called(&app, "collect_dex_finish").is_empty());
+}
+
+#[test]
+fn a_session_that_expires_in_the_middle_is_renewed_once() {
+    let app = company(site(App::new(collect_bulk::handle)))
+        .rpc("collect_dex_unseen", Answer::json(json!([1])))
+        .rpc(
+            "collect_dex_store",
+            Answer::json(json!([{ "dex_id": 1, "outcome": "stored" }])),
+        )
+        .on(
+            "POST",
+            "/dex/getRawDex/",
+            vec![
+                Answer::status(419, r#"{"message":"CSRF token mismatch."}"#),
+                dex(),
+            ],
+        )
+        .on("POST", "dex.example.com/dex", list(&[row(1, "0042")]));
+    let reply = app.send("POST", "/collect-bulk", &service(), "");
+    assert_eq!(reply.json()["recordsCount"], 1);
+    let logins = app
+        .calls()
+        .iter()
+        .filter(|call| call.method == "POST" && call.url.ends_with("/login"))
+        .count();
+    assert_eq!(logins, 2);
+}
+
+#[test]
+fn a_capture_that_fails_does_not_stop_the_others() {
+    let app = company(site(App::new(collect_bulk::handle)))
+        .rpc("collect_dex_unseen", Answer::json(json!([1, 2])))
+        .rpc(
+            "collect_dex_store",
+            Answer::json(json!([{ "dex_id": 2, "outcome": "stored" }])),
+        )
+        .on("POST", "/dex/getRawDex/1", Answer::status(500, "<html>"))
+        .on("POST", "/dex/getRawDex/2", dex())
+        .on(
+            "POST",
+            "dex.example.com/dex",
+            list(&[row(1, "0042"), row(2, "0042")]),
+        );
+    let reply = app.send("POST", "/collect-bulk", &service(), "").json();
+    assert_eq!(reply["recordsCount"], 1);
+    assert_eq!(
+        reply["errors"],
+        json!([{ "dexId": 1, "error": "the DEX site answered 500" }])
+    );
+}
+
+#[test]
+fn each_fault_of_the_site_has_its_status_and_code() {
+    let html = Answer::status(200, "<html>").header("content-type", "text/html");
+    for (answer, status, code) in [
+        (Answer::status(500, "boom"), 502, "BAD_GATEWAY"),
+        (Answer::status(503, ""), 503, "UNAVAILABLE"),
+        (Answer::status(429, ""), 429, "TOO_MANY_REQUESTS"),
+        (html, 502, "SITE_PROTOCOL"),
+        (Answer::json(json!({ "data": 7 })), 502, "SITE_PROTOCOL"),
+        (Answer::status(401, "{}"), 502, "SESSION_REFUSED"),
+        (Answer::hang(), 504, "SITE_TIMEOUT"),
+        (Answer::refused(), 502, "SITE_UNREACHABLE"),
+    ] {
+        let app = company(site(App::new(collect_bulk::handle))).on(
+            "POST",
+            "dex.example.com/dex",
+            answer.clone(),
+        );
+        let reply = app.send("POST", "/collect-bulk", &service(), "");
+        assert_eq!(
+            (reply.status(), reply.json()["code"].as_str()),
+            (status, Some(code)),
+            "{answer:?}"
+        );
+        assert_eq!(called(&app, "collect_dex_finish")[0]["p_success"], false);
+    }
+}
+
+#[test]
+fn a_refused_login_is_noted() {
+    let app = company(App::new(collect_bulk::handle))
+        .on("GET", "dex.example.com/login", Answer::status(200, PAGE))
+        .on(
+            "POST",
+            "dex.example.com/login",
+            Answer::status(302, "").header("location", "/login"),
+        );
+    let reply = app.send("POST", "/collect-bulk", &service(), "");
+    assert_eq!(
+        (reply.status(), reply.json()["code"].as_str()),
+        (502, Some("LOGIN_REFUSED"))
+    );
+    assert_eq!(
+        called(&app, "collect_credentials_checked")[0]["p_status"],
+        "invalid"
+    );
+}
+
+#[test]
+fn each_wrong_caller_has_its_status_and_code() {
+    let valid = user_token("user-1", datetime!(2026-01-01 01:00 UTC));
+    let forged = format!("{valid}x");
+    type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
+    let cases: [Case<'_>; 6] = [
+        (&[], 401, "INVALID_TOKEN"),
+        (
+            &[("x-service-key", "wrong"), ("x-company-id", COMPANY)],
+            401,
+            "INVALID_SERVICE_KEY",
+        ),
+        (&[("x-service-key", SERVICE_KEY)], 400, "MISSING_COMPANY_ID"),
+        (
+            &[("x-service-key", SERVICE_KEY), ("x-company-id", "7")],
+            400,
+            "INVALID_COMPANY_ID",
+        ),
+        (&[("authorization", &forged)], 401, "INVALID_TOKEN"),
+        (&[("authorization", &valid)], 403, "NO_COMPANY"),
+    ];
+    for (headers, status, code) in cases {
+        let app = App::new(collect_bulk::handle).rpc("my_company_id", Answer::json(Value::Null));
+        let reply = app.send("POST", "/collect-bulk", headers, "");
+        assert_eq!(
+            (reply.status(), reply.json()["code"].as_str()),
+            (status, Some(code)),
+            "{headers:?}"
+        );
+    }
+    let unset = App::new(collect_bulk::handle).secret("SERVICE_API_KEY", "");
+    assert_eq!(
+        unset.send("POST", "/collect-bulk", &service(), "").json()["code"],
+        "MISSING_SECRET"
+    );
+}
+
+#[test]
+fn a_user_collects_the_company_that_is_theirs_whatever_header_they_send() {
+    let token = user_token("user-1", datetime!(2026-01-01 01:00 UTC));
+    let app = company(site(App::new(collect_bulk::handle)))
+        .rpc("my_company_id", Answer::json(COMPANY))
+        .rpc("collect_dex_unseen", Answer::json(json!([])))
+        .on("POST", "dex.example.com/dex", list(&[row(1, "0042")]));
+    let headers = [
+        ("authorization", token.as_str()),
+        ("x-company-id", "another"),
+        ("x-run-id", COMPANY),
+    ];
+    assert_eq!(
+        app.send("POST", "/collect-bulk", &headers, "").status(),
+        200
+    );
+    let claim = &called(&app, "collect_dex_claim_one")[0];
+    assert_eq!(claim["p_company_id"], COMPANY);
+    assert_ne!(
+        claim["p_run_id"], COMPANY,
+        "a user cannot work under another run's lease"
+    );
+    let asked = app.calls();
+    let own = asked
+        .iter()
+        .find(|call| call.url.ends_with("/my_company_id"))
+        .unwrap();
+    assert_eq!(own.headers["authorization"], token);
+    assert_eq!(own.headers["apikey"], "sb_publishable_for_tests");
+}
+
+#[test]
+fn a_company_that_another_run_has_is_a_conflict_and_an_unknown_one_is_not_found() {
+    let missing = Answer::status(
+        400,
+        r#"{"code":"P0002","message":"no such company","details":null,"hint":null}"#,
+    );
+    for (answer, status, code) in [
+        (Answer::json(json!([])), 409, "COLLECTING"),
+        (missing, 404, "COMPANY_NOT_FOUND"),
+    ] {
+        let app = App::new(collect_bulk::handle).rpc("collect_dex_claim_one", answer);
+        let reply = app.send("POST", "/collect-bulk", &service(), "");
+        assert_eq!(
+            (reply.status(), reply.json()["code"].as_str()),
+            (status, Some(code))
+        );
+    }
+}
+
+#[test]
+fn a_login_is_tried_before_it_is_saved_and_never_logged() {
+    let refusing = App::new(collect_bulk::handle)
+        .secret("CREDENTIALS_ENCRYPTION_KEYS", KEYS)
+        .on("GET", "dex.example.com/login", Answer::status(200, PAGE))
+        .on(
+            "POST",
+            "dex.example.com/login",
+            Answer::status(302, "").header("location", "/login"),
+        );
+    let body =
+        json!({ "username": "ops@example.com", "password": "hunter2-and-more", "site_url": SITE })
+            .to_string();
+    let reply = refusing.send("PUT", "/collect-bulk/credentials", &service(), body);
+    assert_eq!(
+        (reply.status(), reply.json()["code"].as_str()),
+        (400, Some("LOGIN_REFUSED"))
+    );
+    assert!(called(&refusing, "collect_credentials_save").is_empty());
+    assert!(!format!("{:?}", refusing.logs()).contains("hunter2"));
+
+    for inside in [
+        "http://dex.example.com",
+        "https://127.0.0.1/",
+        "https://metadata.internal",
+        "ftp://x.example.com",
+    ] {
+        let body = json!({ "username": "u", "password": "p", "site_url": inside }).to_string();
+        let reply = refusing.send("PUT", "/collect-bulk/credentials", &service(), body);
+        assert_eq!(
+            (reply.status(), reply.json()["code"].as_str()),
+            (400, Some("URL_REFUSED")),
+            "{inside}"
+        );
+    }
+    let reply = refusing.send(
+        "PUT",
+        "/collect-bulk/credentials",
+        &service(),
+        r#"{"username":"u"}"#,
+    );
+    assert_eq!(
+        (reply.status(), reply.json()["code"].as_str()),
+        (400, Some("INVALID_JSON"))
+    );
+}
+
+#[test]
+fn a_sealed_login_opens_for_its_own_company_and_key_ring_only() {
+    let (username, password) = sealed_login();
+    assert!(username.starts_with("v1.k1.") && !password.contains("hunter2"));
+    let claim = |company: &str| {
+        Answer::json(json!([{
+            "company_id": company, "company_name": "x", "username_encrypted": username, "password_encrypted": password,
+            "site_url": SITE, "skip_reason": null, "last_succeeded_at": null,
+        }]))
+    };
+    let another_ring = "k2:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    let another_key = "k1:MTEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    for (company, ring) in [
+        ("another-company", KEYS),
+        (COMPANY, another_ring),
+        (COMPANY, another_key),
+    ] {
+        let app = site(App::new(collect_bulk::handle))
+            .secret("CREDENTIALS_ENCRYPTION_KEYS", ring)
+            .rpc("collect_dex_claim_one", claim(company))
+            .rpc("collect_dex_finish", Answer::json(true))
+            .rpc("collect_dex_end", Answer::status(204, ""));
+        let reply = app.send("POST", "/collect-bulk", &service(), "");
+        assert_eq!(
+            (reply.status(), reply.json()["code"].as_str()),
+            (500, Some("CREDENTIALS_UNREADABLE"))
+        );
+    }
+}

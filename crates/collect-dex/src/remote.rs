@@ -1,0 +1,136 @@
+//! Hands a company to another site's `collect-bulk`, batch by batch.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use dex_collector::company::CaptureError;
+use dex_collector::{Budget, Claim, Collected};
+use http::header::{CONTENT_TYPE, HeaderName};
+use ironferry::{Context, Error, FetchOptions, Result, from_json, status_error};
+use serde::Deserialize;
+
+const X_SERVICE_KEY: HeaderName = HeaderName::from_static("x-service-key");
+const X_COMPANY_ID: HeaderName = HeaderName::from_static("x-company-id");
+const X_RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
+
+/// Listed captures a call, as the earlier implementations ask for.
+const LIMIT: usize = 15;
+/// A batch of 15 with the site's pauses takes some 10 s.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bulk {
+    success: bool,
+    #[serde(default)]
+    records_count: usize,
+    #[serde(default)]
+    machines_updated: usize,
+    #[serde(default)]
+    errors: Vec<CaptureError>,
+    #[serde(default)]
+    error: Option<String>,
+    #[serde(default)]
+    batching: Option<Batching>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Batching {
+    has_more: bool,
+    #[serde(default)]
+    next_offset: Option<usize>,
+    #[serde(default)]
+    total_available: usize,
+}
+
+/// Follows `batching.nextOffset` to the end of the list, or of the budget.
+pub(crate) async fn collect(
+    cx: &Context,
+    budget: &Budget,
+    site: &str,
+    run_id: &str,
+    claim: &Claim,
+) -> Result<Collected> {
+    let mut total = Collected::default();
+    let mut offset = 0;
+    loop {
+        if !budget.is_open(cx) {
+            total.next_offset = Some(offset);
+            return Ok(total);
+        }
+        budget.spend();
+        let bulk = call(cx, site, run_id, &claim.company_id, offset).await?;
+        total.records += bulk.records_count;
+        total.machines += bulk.machines_updated;
+        total.errors.extend(bulk.errors);
+        let Some(batching) = bulk.batching else {
+            return Ok(total);
+        };
+        total.available = batching.total_available;
+        match batching.next_offset {
+            Some(next) if batching.has_more && next > offset => offset = next,
+            Some(next) if batching.has_more => {
+                return Err(Error::bad_gateway(format!(
+                    "SITE_URL goes from offset {offset} to {next}"
+                ))
+                .code("SITE_PROTOCOL"));
+            }
+            _ => return Ok(total),
+        }
+    }
+}
+
+async fn call(
+    cx: &Context,
+    site: &str,
+    run_id: &str,
+    company_id: &str,
+    offset: usize,
+) -> Result<Bulk> {
+    let url = format!(
+        "{}/api/dex/collect-bulk?limit={LIMIT}&offset={offset}",
+        site.trim_end_matches('/')
+    );
+    let request = http::Request::post(url)
+        .header(CONTENT_TYPE, "application/json")
+        .header(X_SERVICE_KEY, first_key(cx)?)
+        .header(X_COMPANY_ID, company_id)
+        // A `collect-bulk` on this same database works under this run's lease.
+        .header(X_RUN_ID, run_id)
+        .body(Bytes::from_static(b"{}"))?;
+    let options = FetchOptions {
+        timeout: TIMEOUT,
+        follow_redirects: false,
+        ..FetchOptions::default()
+    };
+    let reply = cx.fetch_with(request, options).await?;
+    let said: Result<Bulk, String> = from_json(reply.body());
+    if let Some(error) = status_error(reply.status(), "SITE_URL") {
+        // Its own words are worth more than the status.
+        return Err(match said {
+            Ok(Bulk {
+                error: Some(words), ..
+            }) => Error::new(error.kind(), words),
+            _ => error,
+        });
+    }
+    match said {
+        Ok(bulk) if bulk.success => Ok(bulk),
+        Ok(bulk) => Err(Error::bad_gateway(
+            bulk.error
+                .unwrap_or_else(|| "SITE_URL reports a failure".into()),
+        )),
+        Err(problem) => Err(Error::bad_gateway(
+            "SITE_URL answers with something else than a collection",
+        )
+        .code("SITE_PROTOCOL")
+        .source(problem)),
+    }
+}
+
+/// Of overlapping keys, the first is the current one.
+fn first_key(cx: &Context) -> Result<String> {
+    let keys = cx.require_secret("SERVICE_API_KEY")?.expose();
+    Ok(keys.split(',').next().unwrap_or("").trim().to_owned())
+}

@@ -1,0 +1,203 @@
+//! One run: claim what is due, collect it side by side, report.
+
+use std::rc::Rc;
+
+use dex_collector::{Batch, Budget, Claim, Collected, Trigger, company, store};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use ironferry::{Context, Request, Response, Result};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::remote;
+use crate::summary::{CompanyResult, Summary};
+
+/// Companies collected at once: `COLLECT_CONCURRENCY`. They wait on their sites, not on the CPU.
+const CONCURRENCY: usize = 50;
+
+/// The body that pg_cron sends.
+#[derive(Default, Deserialize)]
+struct Tick {
+    #[serde(default)]
+    triggered_by: Option<String>,
+}
+
+/// Replies 202 with a run id at once and works on; with `?wait=true`, replies with the summary.
+pub(crate) async fn start(request: &Request, cx: &Context) -> Result<Response> {
+    let wait = request.query_or("wait", false)?;
+    let tick: Tick = if request.body().is_empty() {
+        Tick::default()
+    } else {
+        request.json()?
+    };
+    let trigger = if tick.triggered_by.as_deref() == Some("cron") {
+        Trigger::Cron
+    } else {
+        Trigger::Manual
+    };
+    let run = Run {
+        id: cx.uuid(),
+        trigger,
+        concurrency: cx.setting("COLLECT_CONCURRENCY", CONCURRENCY)?.max(1),
+        budget: Rc::new(Budget::new(cx)?),
+        cx: cx.clone(),
+    };
+    if wait {
+        return Response::json(200, &run.collect().await?);
+    }
+    let accepted = Response::json(202, &json!({ "success": true, "run_id": run.id }))?;
+    cx.wait_until(async move {
+        // A failure is logged and, where the database answers, in the ledger.
+        let _ = run.collect().await;
+    });
+    Ok(accepted)
+}
+
+struct Run {
+    id: String,
+    trigger: Trigger,
+    concurrency: usize,
+    budget: Rc<Budget>,
+    cx: Context,
+}
+
+impl Run {
+    async fn collect(self) -> Result<Summary> {
+        let started = self.cx.now();
+        let mut summary = Summary {
+            run_id: self.id.clone(),
+            ..Summary::default()
+        };
+        let outcome = self.collect_due(&mut summary).await;
+        summary.success = outcome.is_ok();
+        self.report(
+            &summary,
+            outcome.as_ref().err(),
+            (self.cx.now() - started).whole_milliseconds(),
+        )
+        .await;
+        outcome.map(|()| summary)
+    }
+
+    /// Keeps up to `concurrency` companies under way until none is due or the budget is spent.
+    async fn collect_due(&self, summary: &mut Summary) -> Result<()> {
+        let mut working = FuturesUnordered::new();
+        let mut more_due = true;
+        loop {
+            let free = self.concurrency.saturating_sub(working.len());
+            // Half of them at a time: a claim for each single company would double the round trips.
+            if more_due && free * 2 >= self.concurrency && self.budget.is_open(&self.cx) {
+                self.budget.spend();
+                let claims = match store::claim(&self.cx, &self.id, self.trigger, free).await {
+                    Ok(claims) => claims,
+                    // What is under way is finished before the run fails.
+                    Err(error) => {
+                        while let Some(result) = working.next().await {
+                            summary.add(result);
+                        }
+                        return Err(error);
+                    }
+                };
+                more_due = claims.len() == free;
+                for claim in claims {
+                    match claim.skip_reason.clone() {
+                        Some(reason) => summary.add(CompanyResult::skipped(&claim, &reason)),
+                        None => working.push(self.collect_company(claim)),
+                    }
+                }
+            }
+            match working.next().await {
+                Some(result) => summary.add(result),
+                None if more_due && self.budget.is_open(&self.cx) => {}
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Collects one company and notes how it went. Never fails: what goes wrong is its result.
+    async fn collect_company(&self, claim: Claim) -> CompanyResult {
+        let outcome = self.fetch(&claim).await;
+        let result = match &outcome {
+            Ok(collected) => CompanyResult::collected(&claim, collected.clone()),
+            Err(error) => CompanyResult::failed(&claim, error),
+        };
+        self.budget.spend();
+        let noted = match &outcome {
+            // The budget ended it: it stays due and the next tick goes on.
+            Ok(Collected {
+                next_offset: Some(_),
+                ..
+            }) => store::release(&self.cx, &self.id, &[&claim.company_id])
+                .await
+                .map(|()| true),
+            outcome => {
+                let records = result.records_collected;
+                store::finish(
+                    &self.cx,
+                    &self.id,
+                    &claim.company_id,
+                    records,
+                    outcome.as_ref().err(),
+                )
+                .await
+            }
+        };
+        let mut fields = json!({
+            "run": self.id,
+            "company": claim.company_id,
+            "records": result.records_collected,
+            "failed": result.errors.len(),
+        });
+        if let Err(error) = &outcome {
+            fields["code"] = error.as_code().into();
+            fields["error"] = error.chain().into();
+        }
+        match noted {
+            Ok(true) => {}
+            Ok(false) => fields["lease"] = "lost".into(),
+            // The lease ends by itself; the company is collected again, and nothing is stored twice.
+            Err(error) => fields["not_noted"] = error.chain().into(),
+        }
+        if outcome.is_ok() && fields.get("not_noted").is_none() {
+            self.cx
+                .log(ironferry::Level::Debug, "collect_dex.company", fields);
+        } else {
+            self.cx.warn("collect_dex.company_failed", fields);
+        }
+        result
+    }
+
+    async fn fetch(&self, claim: &Claim) -> Result<Collected> {
+        let outcome = match self.cx.secret("SITE_URL") {
+            Some(site) => {
+                remote::collect(&self.cx, &self.budget, site.expose(), &self.id, claim).await
+            }
+            None => company::collect(&self.cx, &self.budget, claim, Batch::default()).await,
+        };
+        if let Err(error) = &outcome
+            && error.as_code() == "LOGIN_REFUSED"
+        {
+            store::mark_login(&self.cx, &claim.company_id, "invalid").await?;
+        }
+        outcome
+    }
+
+    async fn report(&self, summary: &Summary, failure: Option<&ironferry::Error>, ms: i128) {
+        let fields = json!({
+            "run": self.id,
+            "companies": summary.companies_processed,
+            "succeeded": summary.successful_collections,
+            "records": summary.total_records,
+            "skipped": summary.results.len() - summary.companies_processed,
+            "ms": ms,
+            "error": failure.map(ironferry::Error::chain),
+        });
+        let ended = store::end(&self.cx, &self.id, summary, failure).await;
+        self.cx.info("collect_dex.done", fields);
+        if let Err(error) = ended {
+            self.cx.warn(
+                "collect_dex.not_noted",
+                json!({ "run": self.id, "error": error.chain() }),
+            );
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! A downloaded capture, read and ready to be stored.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use eva_dts::Report;
+use serde::Serialize;
+use time::OffsetDateTime;
+
+use crate::vendor::Listed;
+
+/// A row of `dex_captures`, as `collect_dex_store` takes it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Capture {
+    /// The site's number.
+    pub dex_id: i64,
+    /// The machine's serial.
+    pub case_serial: String,
+    /// When the device made it.
+    #[serde(with = "time::serde::rfc3339")]
+    pub captured_at: OffsetDateTime,
+    /// The device's firmware.
+    #[serde(rename = "firmware_version")]
+    pub firmware: Option<String>,
+    /// What was downloaded, always kept.
+    pub raw_content: String,
+    /// `utf-8`, or `base64` for bytes that Postgres does not take as text.
+    pub raw_encoding: &'static str,
+    /// What the parser read; docs/dex.md has the shape.
+    #[serde(rename = "parsed_data")]
+    pub parsed: Report,
+    /// The verdict on the G85 checksum.
+    pub crc_status: &'static str,
+    /// Whether the machine reports a fault or the capture is damaged.
+    pub has_errors: bool,
+    /// Segments read.
+    pub record_count: usize,
+}
+
+impl Capture {
+    /// Reads what was downloaded.
+    pub fn read(row: &Listed, raw: &[u8]) -> Self {
+        let (raw_content, raw_encoding) = match std::str::from_utf8(raw) {
+            // Postgres takes any text but one with a zero byte.
+            Ok(text) if !text.contains('\0') => (text.to_owned(), "utf-8"),
+            _ => (STANDARD.encode(raw), "base64"),
+        };
+        // A file with several dumps holds the reading that was asked for in its last one.
+        let report = eva_dts::parse(raw)
+            .pop()
+            .map(|dump| dump.report())
+            .unwrap_or_default();
+        Self {
+            dex_id: row.dex_id,
+            case_serial: row.case_serial.clone(),
+            captured_at: row.captured_at,
+            firmware: row.firmware.clone(),
+            raw_content,
+            raw_encoding,
+            crc_status: report.crc.status.name(),
+            has_errors: report.has_errors(),
+            record_count: report.segments,
+            parsed: report,
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The collection of one company: log in, list, download what is new, store.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use ironferry::{Context, Error, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::capture::Capture;
+use crate::vendor::{Listed, Session, Window};
+use crate::{Budget, Claim, store};
+
+/// How far back the first collection goes.
+const FIRST_DAYS: i64 = 30;
+/// Captures arrive late: a device without a connection sends what it kept when it has one again.
+const OVERLAP: Duration = Duration::from_hours(48);
+/// A device's clock may be ahead of ours.
+const AHEAD: Duration = Duration::from_hours(24);
+/// Captures stored by one call: what a crash loses at the most, and downloads again.
+const STORED_AT_ONCE: usize = 20;
+
+/// Which part of the list to collect. The list does not shrink while it is collected: an offset
+/// counts listed captures, not new ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Batch {
+    /// How many listed captures to look at; all of them when absent.
+    pub limit: Option<usize>,
+    /// How many to pass over.
+    pub offset: usize,
+}
+
+/// What a collection did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// New captures stored.
+    pub records: usize,
+    /// Machines they came from.
+    pub machines: usize,
+    /// Captures that could not be downloaded or stored; the next tick tries them again.
+    pub errors: Vec<CaptureError>,
+    /// Captures that the site listed.
+    pub available: usize,
+    /// Where the next batch begins, when there is one.
+    pub next_offset: Option<usize>,
+}
+
+/// A capture that was not collected.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CaptureError {
+    /// The site's number.
+    pub dex_id: i64,
+    /// Why.
+    pub error: String,
+}
+
+/// Collects a company whose lease the run holds. Ends early, and says where, when the budget is spent.
+pub async fn collect(
+    cx: &Context,
+    budget: &Budget,
+    claim: &Claim,
+    batch: Batch,
+) -> Result<Collected> {
+    let login = claim.login()?.open(cx, &claim.company_id)?;
+    let site = claim.site_url.as_deref().unwrap_or_default();
+    let mut session = Session::login(cx, budget, site, &login).await?;
+
+    let listed = session.list(window(cx, claim)).await?;
+    let end = batch.limit.map_or(listed.len(), |limit| {
+        listed.len().min(batch.offset.saturating_add(limit))
+    });
+    let slice = listed.get(batch.offset..end).unwrap_or_default();
+    let new = only_new(cx, budget, claim, slice).await?;
+
+    let mut work = Download {
+        cx,
+        budget,
+        claim,
+        session,
+        collected: Collected::default(),
+        machines: HashSet::new(),
+    };
+    let complete = work.run(&new).await?;
+    let collected = Collected {
+        available: listed.len(),
+        // What is stored is not listed as new again, so that an early end repeats its own batch.
+        next_offset: match (complete, end < listed.len()) {
+            (false, _) => Some(batch.offset),
+            (true, more) => more.then_some(end),
+        },
+        machines: work.machines.len(),
+        ..work.collected
+    };
+    match collected.errors.first() {
+        Some(first) if collected.records == 0 && collected.errors.len() == new.len() => {
+            Err(Error::bad_gateway(format!(
+                "none of {} captures could be collected: {}",
+                new.len(),
+                first.error
+            ))
+            .code("CAPTURES_FAILED"))
+        }
+        _ => Ok(collected),
+    }
+}
+
+fn window(cx: &Context, claim: &Claim) -> Window {
+    let now = cx.now();
+    let first = now - time::Duration::days(FIRST_DAYS);
+    Window {
+        from: claim.last_succeeded_at.map_or(first, |last| last - OVERLAP),
+        to: now + AHEAD,
+    }
+}
+
+async fn only_new<'a>(
+    cx: &Context,
+    budget: &Budget,
+    claim: &Claim,
+    listed: &'a [Listed],
+) -> Result<Vec<&'a Listed>> {
+    if listed.is_empty() {
+        return Ok(Vec::new());
+    }
+    budget.spend();
+    let ids: Vec<i64> = listed.iter().map(|row| row.dex_id).collect();
+    let unseen: HashSet<i64> = store::unseen(cx, &claim.company_id, &ids)
+        .await?
+        .into_iter()
+        .collect();
+    Ok(listed
+        .iter()
+        .filter(|row| unseen.contains(&row.dex_id))
+        .collect())
+}
+
+struct Download<'a> {
+    cx: &'a Context,
+    budget: &'a Budget,
+    claim: &'a Claim,
+    session: Session<'a>,
+    collected: Collected,
+    machines: HashSet<String>,
+}
+
+impl Download<'_> {
+    /// Downloads and stores; false when the budget ended it.
+    async fn run(&mut self, new: &[&Listed]) -> Result<bool> {
+        let pause = Duration::from_millis(self.cx.setting("COLLECT_PAUSE_MS", 0)?);
+        for chunk in new.chunks(STORED_AT_ONCE) {
+            let mut captures = Vec::with_capacity(chunk.len());
+            let mut open = true;
+            for row in chunk {
+                open = self.budget.is_open(self.cx);
+                if !open {
+                    break;
+                }
+                if !pause.is_zero() {
+                    self.cx.sleep(pause).await;
+                }
+                match self.session.fetch(row.dex_id).await {
+                    Ok(raw) => captures.push(Capture::read(row, &raw)),
+                    Err(error) => self.failed(row.dex_id, error.to_string()),
+                }
+            }
+            self.record(&captures).await?;
+            if !open {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn record(&mut self, captures: &[Capture]) -> Result<()> {
+        if captures.is_empty() {
+            return Ok(());
+        }
+        self.budget.spend();
+        for stored in store::record(self.cx, &self.claim.company_id, captures).await? {
+            match stored.outcome.as_str() {
+                "stored" => {
+                    self.collected.records += 1;
+                    let machine = captures
+                        .iter()
+                        .find(|capture| capture.dex_id == stored.dex_id);
+                    self.machines
+                        .extend(machine.map(|capture| capture.case_serial.clone()));
+                }
+                // Another run was faster: it is there, which is what was wanted.
+                "duplicate" => {}
+                _ => self.failed(
+                    stored.dex_id,
+                    stored
+                        .error
+                        .unwrap_or_else(|| "the database rejected it".into()),
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, dex_id: i64, error: String) {
+        let company = &self.claim.company_id;
+        self.cx.warn(
+            "collect_dex.capture_failed",
+            json!({ "company": company, "dex_id": dex_id, "error": error }),
+        );
+        self.collected.errors.push(CaptureError { dex_id, error });
+    }
+}
