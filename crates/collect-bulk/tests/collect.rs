@@ -243,12 +243,13 @@ fn a_refused_login_is_noted() {
     );
 }
 
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn each_wrong_caller_has_its_status_and_code() {
     let valid = user_token("user-1", datetime!(2026-01-01 01:00 UTC));
     let forged = format!("{valid}x");
-    type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
-    let cases: [Case<'_>; 6] = [
+    let cases: [(Headers<'_>, u16, &str); 6] = [
         (&[], 401, "INVALID_TOKEN"),
         (
             &[("x-service-key", "wrong"), ("x-company-id", COMPANY)],

@@ -144,13 +144,17 @@ impl<'a> Dump<'a> {
                     .push(Warning::new(first, Oddity::MissingEnvelope, id));
             }
         }
-        match self.find(b"SE").copied() {
+        let end = self
+            .find(b"SE")
+            .filter(|end| end.element(1).is_some())
+            .copied();
+        match end {
             None => self
                 .warnings
                 .push(Warning::new(last, Oddity::Truncated, b"SE")),
             Some(end) => self.check_count(&end),
         }
-        if self.find(b"SE").is_some() && self.find(b"DXE").is_none() {
+        if end.is_some() && self.find(b"DXE").is_none() {
             self.warnings
                 .push(Warning::new(last, Oddity::MissingEnvelope, b"DXE"));
         }
