@@ -1,0 +1,133 @@
+//! The commands, one file each. This file is what `ferry --help` shows.
+
+mod down;
+mod logs;
+mod paint;
+mod status;
+mod up;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::stack::Options;
+use crate::stack::state::Folder;
+
+/// Runs Supabase Edge Functions in Rust, with all they need, on this machine.
+#[derive(Parser)]
+#[command(name = "ferry", version, propagate_version = true, after_help = EXAMPLES)]
+struct Cli {
+    /// The project: a folder with supabase/ in it [default: this folder or the nearest one above]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    project: Option<PathBuf>,
+    /// Where the stack keeps data, keys and logs [default: .ferry in the project]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    state: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  ferry up                     start the stack; Ctrl-C stops it
+  ferry up --detach            start it in the background
+  ferry status                 addresses, keys and the health of each part
+  ferry logs collect-dex -f    follow a function's log
+  ferry down                   stop the stack in the background";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the local stack: Postgres, REST, Redis, the functions and the gateway
+    Up(up::Arguments),
+    /// Stop the stack; its data stays
+    Down,
+    /// Show the parts of the stack, its addresses and its keys
+    Status(status::Arguments),
+    /// Show what the parts of the stack wrote
+    Logs(logs::Arguments),
+    /// Print the completions for a shell
+    #[command(
+        after_help = "Example:\n  ferry completions bash > ~/.local/share/bash-completion/completions/ferry"
+    )]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+/// Runs the command line. Exit codes: 0 done, 1 failed, 2 wrong usage, 3 no stack is running.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.run() {
+        Ok(code) => code,
+        Err(error) => {
+            anstream::eprintln!("{} {error:#}", paint::bad("error:"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `ferry status` and `ferry logs` without a stack to show.
+const NOT_RUNNING: u8 = 3;
+
+impl Cli {
+    fn run(self) -> Result<ExitCode> {
+        if let Command::Completions { shell } = self.command {
+            clap_complete::generate(shell, &mut Self::command(), "ferry", &mut std::io::stdout());
+            return Ok(ExitCode::SUCCESS);
+        }
+        let project = match self.project {
+            Some(project) => project,
+            None => find_project(&std::env::current_dir().context("where are we?")?)?,
+        };
+        let options = Options {
+            state: self.state,
+            ..Options::new(project)
+        };
+        let folder = options.state_folder()?;
+        match self.command {
+            Command::Up(arguments) => up::run(arguments, options, &folder),
+            Command::Down => down::run(&folder),
+            Command::Status(arguments) => status::run(&arguments, &folder),
+            Command::Logs(arguments) => logs::run(&arguments, &folder),
+            Command::Completions { .. } => Ok(ExitCode::SUCCESS),
+        }
+    }
+}
+
+fn find_project(here: &Path) -> Result<PathBuf> {
+    here.ancestors()
+        .find(|folder| folder.join("supabase").is_dir())
+        .map(Path::to_owned)
+        .with_context(|| format!("{} is not in a project: there is no supabase/ folder. Go to one, or name it with --project", here.display()))
+}
+
+fn not_running(folder: &Folder) -> ExitCode {
+    anstream::eprintln!(
+        "No stack is running in {}. `ferry up` starts one.",
+        folder.path().display()
+    );
+    ExitCode::from(NOT_RUNNING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_project_is_found_from_a_folder_below_it() {
+        let project = std::env::temp_dir().join(format!("ferry-find-{}", std::process::id()));
+        let below = project.join("supabase/functions/a");
+        std::fs::create_dir_all(&below).expect("folders");
+        assert_eq!(find_project(&below).expect("found"), project);
+        assert!(find_project(Path::new("/")).is_err());
+        std::fs::remove_dir_all(project).expect("removed");
+    }
+}

@@ -1,0 +1,179 @@
+//! `ferry up`: starts the stack and supervises it, here or in the background.
+
+use std::fs::OpenOptions;
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{paint, status};
+use crate::stack::logs::path as log_path;
+use crate::stack::state::{Folder, ProcessId};
+use crate::stack::{Options, Ports, Stack};
+
+#[derive(clap::Args)]
+#[command(after_help = "Examples:
+  ferry up
+  ferry up --detach --no-migrate
+  ferry up --function tests/functions/boundary --env SITE_URL=http://127.0.0.1:9000")]
+pub(super) struct Arguments {
+    /// Return when the stack is ready, and leave it running
+    #[arg(long, short)]
+    detach: bool,
+    /// Do not apply migrations and seed
+    #[arg(long)]
+    no_migrate: bool,
+    /// Do not run the functions
+    #[arg(long)]
+    no_functions: bool,
+    /// Also run the function in this folder (may be given several times)
+    #[arg(long = "function", value_name = "FOLDER")]
+    functions: Vec<PathBuf>,
+    /// Set a variable of the functions' environment (may be given several times)
+    #[arg(long = "env", value_name = "NAME=VALUE", value_parser = variable)]
+    env: Vec<(String, String)>,
+    /// Take any free ports instead of the usual ones
+    #[arg(long)]
+    any_ports: bool,
+    /// Show only problems, not what the functions write
+    #[arg(long, short)]
+    quiet: bool,
+    /// We are the process that --detach starts.
+    #[arg(long, hide = true)]
+    in_background: bool,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("it has the form NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// A first start with many migrations on a slow machine takes part of that.
+const DETACHED_WITHIN: Duration = Duration::from_secs(180);
+
+pub(super) fn run(arguments: Arguments, options: Options, folder: &Folder) -> Result<ExitCode> {
+    if let Some(state) = folder.running() {
+        anstream::println!("The stack is running already.");
+        status::print(&state, folder);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.detach {
+        return detach(folder);
+    }
+    let quiet = arguments.quiet;
+    let in_background = arguments.in_background;
+    if in_background {
+        // Away from the terminal, whose end is not ours.
+        rustix::process::setsid().context("leaving the terminal")?;
+    }
+    let options = Options {
+        extra_functions: arguments.functions,
+        function_env: arguments.env,
+        ports: if arguments.any_ports {
+            Ports::Any
+        } else {
+            Ports::Usual
+        },
+        migrate: !arguments.no_migrate,
+        functions: !arguments.no_functions,
+        progress: Some(Arc::new(|text| {
+            anstream::eprintln!("{} {text}", paint::faint("ferry"))
+        })),
+        listener: (!quiet && !in_background).then(|| Arc::new(show) as _),
+        ..options
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(supervise(options, folder, in_background))
+}
+
+/// What a function writes is what one wants to see while one works on it.
+fn show(part: &str, text: &str) {
+    if !matches!(
+        part,
+        "postgres" | "redis" | "rest" | "gateway" | "pg_net" | "migrations"
+    ) {
+        anstream::println!("{} {text}", paint::faint(format!("{part} |")));
+    }
+}
+
+async fn supervise(options: Options, folder: &Folder, in_background: bool) -> Result<ExitCode> {
+    let start = Instant::now();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut told = async || {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    };
+    // Dropping the start ends what had started.
+    let stack = tokio::select! {
+        stack = Stack::start(options) => stack?,
+        () = told() => {
+            anstream::eprintln!("Stopped before everything was up.");
+            return Ok(ExitCode::FAILURE);
+        }
+    };
+    anstream::println!("Ready after {:.1} s.\n", start.elapsed().as_secs_f64());
+    status::print(&stack.state(), folder);
+    if !in_background {
+        anstream::println!("\n{}", paint::faint("Ctrl-C stops the stack."));
+    }
+    told().await;
+    anstream::println!("\nStopping …");
+    stack.stop().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts this program again in the background and waits until that one is ready.
+fn detach(folder: &Folder) -> Result<ExitCode> {
+    std::fs::create_dir_all(folder.logs())?;
+    let log = log_path(&folder.logs(), "ferry");
+    let output = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .open(&log)?;
+    let arguments = std::env::args_os()
+        .skip(1)
+        .filter(|argument| !["-d", "--detach"].iter().any(|flag| argument == flag));
+    let mut child = Command::new(std::env::current_exe()?)
+        .args(arguments)
+        .arg("--in-background")
+        .stdin(Stdio::null())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .spawn()
+        .context("starting ferry in the background")?;
+    let start = Instant::now();
+    loop {
+        if child.try_wait()?.is_some() {
+            let text = std::fs::read_to_string(&log).unwrap_or_default();
+            anstream::eprint!("{text}");
+            return Ok(ExitCode::FAILURE);
+        }
+        let ready = folder
+            .running()
+            .filter(|state| state.ready && Some(state.supervisor) == ProcessId::of(child.id()));
+        if let Some(state) = ready {
+            anstream::println!("Ready after {:.1} s.\n", start.elapsed().as_secs_f64());
+            status::print(&state, folder);
+            return Ok(ExitCode::SUCCESS);
+        }
+        if start.elapsed() > DETACHED_WITHIN {
+            anyhow::bail!(
+                "the stack is not ready after {} s; see {}",
+                DETACHED_WITHIN.as_secs(),
+                log.display()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(30));
+    }
+}

@@ -1,0 +1,39 @@
+//! Small file operations that must not go half way.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+/// Writes a file that only its owner reads: whole or not at all.
+pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
+    let draft = path.with_extension("draft");
+    let write = || -> std::io::Result<()> {
+        let _ = fs::remove_file(&draft);
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&draft)?;
+        file.write_all(content)?;
+        fs::rename(&draft, path)
+    };
+    write().with_context(|| format!("writing {}", path.display()))
+}
+
+/// Writes a file unless it has that content already.
+pub(crate) fn write_if_changed(path: &Path, content: &str) -> Result<()> {
+    if fs::read_to_string(path).is_ok_and(|old| old == content) {
+        return Ok(());
+    }
+    // A link would be followed, into a file that belongs to the system.
+    let _ = fs::remove_file(path);
+    fs::write(path, content).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Makes a folder with all its parents.
+pub(crate) fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).with_context(|| format!("making the folder {}", path.display()))
+}

@@ -1,0 +1,305 @@
+//! The project's address: `/rest/v1` and `/functions/v1` with the hosted gateway's rules.
+
+mod access;
+mod forward;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::{Either, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::keys::Keys;
+use super::logs::Log;
+use super::process::Life;
+use access::Refusal;
+
+type Reply = Response<Either<Incoming, Full<Bytes>>>;
+
+/// The hosted gateway gives up after that long without a reply.
+pub(crate) const IDLE: Duration = Duration::from_secs(150);
+/// How long a request waits for a function that is being started again.
+const BOOT: Duration = Duration::from_secs(3);
+
+/// Where one function is.
+pub(crate) struct Route {
+    pub(crate) port: u16,
+    pub(crate) verify_jwt: bool,
+    /// None while the function is stopped.
+    pub(crate) life: Option<watch::Receiver<Life>>,
+    /// The process that has been seen listening.
+    pub(crate) listening: Arc<AtomicU32>,
+}
+
+/// The functions by name; parts come and go.
+pub(crate) type Routes = Arc<Mutex<BTreeMap<String, Route>>>;
+
+/// All that a request needs.
+pub(crate) struct Gateway {
+    pub(crate) keys: Keys,
+    pub(crate) rest_port: u16,
+    pub(crate) routes: Routes,
+    pub(crate) idle: Duration,
+    pub(crate) log: Arc<Log>,
+    pub(crate) client: Client<HttpConnector, Incoming>,
+}
+
+/// A client that sends requests on as they come.
+pub(crate) fn client() -> Client<HttpConnector, Incoming> {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .build(connector)
+}
+
+/// Serves until it is dropped, with all its connections.
+pub(crate) async fn serve(listener: TcpListener, gateway: Arc<Gateway>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => { connections.spawn(connection(stream, peer, Arc::clone(&gateway))); }
+                // Out of file descriptors, most likely: let some requests end.
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, peer: SocketAddr, gateway: Arc<Gateway>) {
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(|request| {
+        let gateway = Arc::clone(&gateway);
+        async move { Ok::<_, Infallible>(gateway.answer(request, peer.ip()).await) }
+    });
+    // A client that goes away is no news.
+    let _ = http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+}
+
+impl Gateway {
+    async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
+        let start = Instant::now();
+        let line = format!("{} {}", request.method(), request.uri().path());
+        let reply = self
+            .route(request, peer)
+            .await
+            .unwrap_or_else(|refusal| refuse(&refusal));
+        self.log.line(&format!(
+            "{line} {} {} ms",
+            reply.status().as_u16(),
+            start.elapsed().as_millis()
+        ));
+        reply
+    }
+
+    async fn route(&self, request: Request<Incoming>, peer: IpAddr) -> Result<Reply, Refusal> {
+        let path = request.uri().path();
+        if let Some(rest) = below(path, "/rest/v1") {
+            let rest = rest.to_owned();
+            return self.rest(request, &rest, peer).await;
+        }
+        if let Some(call) = below(path, "/functions/v1") {
+            let call = call.to_owned();
+            return self.function(request, &call, peer).await;
+        }
+        match path {
+            "/auth/v1/.well-known/jwks.json" => Ok(reply(StatusCode::OK, &self.keys.jwks())),
+            _ => Err(refusal(
+                StatusCode::NOT_FOUND,
+                json!({"message": "no Route matched with those values"}),
+            )),
+        }
+    }
+
+    async fn rest(
+        &self,
+        mut request: Request<Incoming>,
+        path: &str,
+        peer: IpAddr,
+    ) -> Result<Reply, Refusal> {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let in_query = query
+            .split('&')
+            .find_map(|pair| pair.strip_prefix("apikey="));
+        if request.method() != Method::OPTIONS {
+            let token = access::rest_token(request.headers(), in_query, &self.keys)?;
+            let value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+                refusal(
+                    StatusCode::BAD_REQUEST,
+                    json!({"message": "malformed Authorization header"}),
+                )
+            })?;
+            request.headers_mut().insert(header::AUTHORIZATION, value);
+        }
+        let passed: Vec<&str> = query
+            .split('&')
+            .filter(|pair| !pair.is_empty() && !pair.starts_with("apikey="))
+            .collect();
+        let target = target(path, &passed.join("&"))?;
+        forward::prepare(&mut request, self.rest_port, target, peer);
+        match tokio::time::timeout(self.idle, self.client.request(request)).await {
+            Ok(Ok(response)) => Ok(forward::received(response)),
+            Ok(Err(_)) => Err(refusal(
+                StatusCode::BAD_GATEWAY,
+                json!({"message": "An invalid response was received from the upstream server"}),
+            )),
+            Err(_) => Err(refusal(
+                StatusCode::GATEWAY_TIMEOUT,
+                json!({"message": "The upstream server is timing out"}),
+            )),
+        }
+    }
+
+    async fn function(
+        &self,
+        mut request: Request<Incoming>,
+        call: &str,
+        peer: IpAddr,
+    ) -> Result<Reply, Refusal> {
+        let name = call
+            .trim_start_matches('/')
+            .split('/')
+            .next()
+            .unwrap_or_default();
+        let (port, verify_jwt, life, listening) = {
+            let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+            let route = routes.get(name).ok_or_else(|| {
+                refusal(
+                    StatusCode::NOT_FOUND,
+                    json!({"code": "NOT_FOUND", "message": "Requested function was not found"}),
+                )
+            })?;
+            (
+                route.port,
+                route.verify_jwt,
+                route.life.clone(),
+                Arc::clone(&route.listening),
+            )
+        };
+        access::function_call(verify_jwt, request.method(), request.headers(), &self.keys)?;
+        boot(port, life, &listening).await?;
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let target = target(call, &query)?;
+        forward::prepare(&mut request, port, target, peer);
+        match tokio::time::timeout(self.idle, self.client.request(request)).await {
+            Ok(Ok(response)) => Ok(forward::from_function(response)),
+            Ok(Err(error)) if error.is_connect() => Err(not_booted()),
+            Ok(Err(_)) => Err(refusal(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                json!({"code": "WORKER_ERROR", "message": "Function exited due to an error (please check logs)"}),
+            )),
+            Err(_) => Err(refusal(
+                StatusCode::GATEWAY_TIMEOUT,
+                json!({"code": "IDLE_TIMEOUT", "message": format!("Request idle timeout limit ({}s) reached", self.idle.as_secs())}),
+            )),
+        }
+    }
+}
+
+/// Waits while the function is being started again; at once when it is known to listen.
+async fn boot(
+    port: u16,
+    life: Option<watch::Receiver<Life>>,
+    listening: &AtomicU32,
+) -> Result<(), Refusal> {
+    let Some(life) = life else {
+        return Err(not_booted());
+    };
+    let start = Instant::now();
+    loop {
+        let now = *life.borrow();
+        match now {
+            Life::Stopped => return Err(not_booted()),
+            Life::Running { pid } if listening.load(Ordering::Relaxed) == pid => return Ok(()),
+            Life::Running { pid } if TcpStream::connect(("127.0.0.1", port)).await.is_ok() => {
+                listening.store(pid, Ordering::Relaxed);
+                return Ok(());
+            }
+            Life::Running { .. } | Life::Restarting => {}
+        }
+        if start.elapsed() > BOOT {
+            return Err(not_booted());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn not_booted() -> Refusal {
+    refusal(
+        StatusCode::SERVICE_UNAVAILABLE,
+        json!({"code": "BOOT_ERROR", "message": "Function failed to start (please check logs)"}),
+    )
+}
+
+/// What follows a prefix that ends at a slash or with the path.
+fn below<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
+    path.strip_prefix(prefix)
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn target(path: &str, query: &str) -> Result<PathAndQuery, Refusal> {
+    let path = if path.is_empty() { "/" } else { path };
+    let text = if query.is_empty() {
+        path.to_owned()
+    } else {
+        format!("{path}?{query}")
+    };
+    PathAndQuery::try_from(text)
+        .map_err(|_| refusal(StatusCode::BAD_REQUEST, json!({"message": "malformed URL"})))
+}
+
+fn refusal(status: StatusCode, body: Value) -> Refusal {
+    Refusal { status, body }
+}
+
+fn refuse(refusal: &Refusal) -> Reply {
+    reply(refusal.status, &refusal.body)
+}
+
+/// A reply by the gateway itself, readable by a page of any origin.
+fn reply(status: StatusCode, body: &Value) -> Reply {
+    let mut response = Response::new(Either::Right(Full::from(body.to_string())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json; charset=utf-8"),
+    );
+    headers.insert(
+        header::ACCESS_CONTROL_ALLOW_ORIGIN,
+        HeaderValue::from_static("*"),
+    );
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_at_a_slash() {
+        assert_eq!(below("/rest/v1/companies", "/rest/v1"), Some("/companies"));
+        assert_eq!(below("/rest/v1", "/rest/v1"), Some(""));
+        assert_eq!(below("/rest/v10/companies", "/rest/v1"), None);
+    }
+}
