@@ -38,7 +38,10 @@ pub(super) fn run(arguments: &Arguments, folder: &Folder) -> Result<ExitCode> {
     let mut lines = new_lines(&mut sources);
     let from = lines.len().saturating_sub(arguments.lines);
     print(&lines.split_off(from), &sources)?;
-    while arguments.follow {
+    if !arguments.follow {
+        return Ok(ExitCode::SUCCESS);
+    }
+    loop {
         std::thread::sleep(LOOK_EVERY);
         if arguments.parts.is_empty() {
             // A function that is new has a new log.
@@ -51,7 +54,6 @@ pub(super) fn run(arguments: &Arguments, folder: &Folder) -> Result<ExitCode> {
         }
         print(&new_lines(&mut sources), &sources)?;
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// A log file and how far it was read.

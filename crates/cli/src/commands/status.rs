@@ -56,7 +56,7 @@ fn is_healthy(part: &PartState) -> bool {
 }
 
 fn as_json(state: &State, keys: &Keys) -> Value {
-    let parts = state.parts.iter().map(|part| {
+    let rows = state.parts.iter().map(|part| {
         json!({
             "name": part.name, "function": part.function, "pid": part.process.map(|process| process.pid),
             "port": part.port, "life": part.life, "healthy": is_healthy(part),
@@ -73,7 +73,7 @@ fn as_json(state: &State, keys: &Keys) -> Value {
             "service_role": keys.service_role, "jwt_secret": keys.jwt_secret,
             "service_api_key": keys.service_api_key,
         },
-        "parts": parts.collect::<Vec<_>>(),
+        "parts": rows.collect::<Vec<_>>(),
     })
 }
 
@@ -99,16 +99,13 @@ pub(super) fn print(state: &State, folder: &Folder) {
             (true, _) => paint::good("healthy"),
             (false, "running") => paint::bad("does not answer"),
             (false, "restarting") => paint::warn("restarting"),
-            (false, life) => paint::bad(life),
+            (false, other) => paint::bad(other),
         };
         let port = part
             .port
             .map_or_else(|| "-".to_owned(), |port| port.to_string());
-        let process = part.process.unwrap_or(state.supervisor).pid;
-        anstream::println!(
-            "  {:<17} port {port:<6} pid {process:<8} {health}",
-            part.name
-        );
+        let pid = part.process.unwrap_or(state.supervisor).pid;
+        anstream::println!("  {:<17} port {port:<6} pid {pid:<8} {health}", part.name);
     }
     anstream::println!(
         "{}",

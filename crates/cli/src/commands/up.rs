@@ -15,6 +15,10 @@ use crate::stack::state::{Folder, ProcessId};
 use crate::stack::{Options, Ports, Stack};
 
 #[derive(clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 #[command(after_help = "Examples:
   ferry up
   ferry up --detach --no-migrate
@@ -52,7 +56,7 @@ fn variable(text: &str) -> Result<(String, String), String> {
 }
 
 /// A first start with many migrations on a slow machine takes part of that.
-const DETACHED_WITHIN: Duration = Duration::from_secs(180);
+const DETACHED_WITHIN: Duration = Duration::from_mins(3);
 
 pub(super) fn run(arguments: Arguments, options: Options, folder: &Folder) -> Result<ExitCode> {
     if let Some(state) = folder.running() {
@@ -80,7 +84,7 @@ pub(super) fn run(arguments: Arguments, options: Options, folder: &Folder) -> Re
         migrate: !arguments.no_migrate,
         functions: !arguments.no_functions,
         progress: Some(Arc::new(|text| {
-            anstream::eprintln!("{} {text}", paint::faint("ferry"))
+            anstream::eprintln!("{} {text}", paint::faint("ferry"));
         })),
         listener: (!quiet && !in_background).then(|| Arc::new(show) as _),
         ..options
@@ -111,7 +115,7 @@ async fn supervise(options: Options, folder: &Folder, in_background: bool) -> Re
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
-        }
+        };
     };
     // Dropping the start ends what had started.
     let stack = tokio::select! {

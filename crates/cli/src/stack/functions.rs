@@ -19,9 +19,9 @@ const PRELUDE: &str = "globalThis.EdgeRuntime ??= {\n  \
 
 /// Where a project's services are, as its functions see them.
 pub(crate) struct Surroundings {
-    pub(crate) api_url: String,
-    pub(crate) database_url: String,
-    pub(crate) redis_url: String,
+    pub(crate) api: String,
+    pub(crate) database: String,
+    pub(crate) redis: String,
 }
 
 /// The environment of every function: the platform's names, what `ferry` makes up for a local
@@ -38,11 +38,11 @@ pub(crate) fn environment(
             "CREDENTIALS_ENCRYPTION_KEYS",
             keys.credentials_encryption_keys.clone(),
         ),
-        ("REDIS_URL", around.redis_url.clone()),
+        ("REDIS_URL", around.redis.clone()),
     ];
     let platform = [
-        ("SUPABASE_URL", around.api_url.clone()),
-        ("SUPABASE_DB_URL", around.database_url.clone()),
+        ("SUPABASE_URL", around.api.clone()),
+        ("SUPABASE_DB_URL", around.database.clone()),
         (
             "SUPABASE_PUBLISHABLE_KEYS",
             json!({"default": keys.publishable}).to_string(),
@@ -172,9 +172,9 @@ mod tests {
 
     fn around() -> Surroundings {
         Surroundings {
-            api_url: "http://a".into(),
-            database_url: "postgresql://b".into(),
-            redis_url: "redis://c".into(),
+            api: "http://a".into(),
+            database: "postgresql://b".into(),
+            redis: "redis://c".into(),
         }
     }
 

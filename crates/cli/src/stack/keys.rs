@@ -4,6 +4,7 @@
 //! key in `SUPABASE_JWKS`; the legacy `anon` and `service_role` keys are HS256 tokens; the new
 //! `sb_…` keys are no tokens at all. `PostgREST` accepts both algorithms.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -215,7 +216,10 @@ fn decode(part: &str) -> Result<Value> {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn now() -> u64 {

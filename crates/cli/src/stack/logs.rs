@@ -66,10 +66,8 @@ pub(crate) fn tail(folder: &Path, part: &str, lines: usize) -> String {
     let text = std::fs::read(path(folder, part)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let all: Vec<&str> = text.lines().collect();
-    all[all.len().saturating_sub(lines)..]
-        .iter()
-        .map(|line| format!("\n  | {line}"))
-        .collect()
+    let last = &all[all.len().saturating_sub(lines)..];
+    last.iter().flat_map(|line| ["\n  | ", line]).collect()
 }
 
 /// Milliseconds, so that the lines of several parts can be put in order.

@@ -43,7 +43,7 @@ pub(crate) async fn apply(
     let (output, errors) = (child.stdout.take(), child.stderr.take());
     let (said, complained) = tokio::join!(read(output, log), read(errors, log));
     if !child.wait().await?.success() {
-        bail!("supabase db push failed:\n{}{}", said, complained);
+        bail!("supabase db push failed:\n{said}{complained}");
     }
     Ok(new)
 }

@@ -168,9 +168,11 @@ impl Stack {
 
     /// Ends all parts, in the reverse order of their start.
     pub async fn stop(mut self) {
-        let _ = self
-            .run(|parts| async move { Ok(parts.stop_all().await) })
-            .await;
+        let stopping = self.run(|parts| async move {
+            parts.stop_all().await;
+            Ok(())
+        });
+        let _ = stopping.await;
         self.folder.forget();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

@@ -28,7 +28,7 @@ const PG_NET: &str = "pg_net";
 const GATEWAY: &str = "gateway";
 
 /// A first start on a slow machine; usually it is below one second.
-const POSTGRES_PATIENCE: Duration = Duration::from_secs(60);
+const POSTGRES_PATIENCE: Duration = Duration::from_mins(1);
 const PATIENCE: Duration = Duration::from_secs(20);
 /// How often `state.json` is compared with what is.
 const STATE_EVERY: Duration = Duration::from_millis(250);
@@ -71,16 +71,18 @@ impl Parts {
         let keys = Keys::load_or_create(&folder.keys())?;
         let mut chooser = Chooser::new(options.ports);
         let mut held = BTreeMap::new();
-        let mut hold = |name: &str, usual: u16| -> Result<u16> {
+        let mut reserve = |name: &str, usual: u16| -> Result<u16> {
             let listener = chooser.bind(usual)?;
             let port = listener.local_addr()?.port();
             held.insert(name.to_owned(), listener);
             Ok(port)
         };
-        let gateway_port = hold(GATEWAY, ports::GATEWAY)?;
-        let (postgres_port, rest_port) =
-            (hold(POSTGRES, ports::POSTGRES)?, hold(REST, ports::REST)?);
-        let redis_port = hold(REDIS, ports::REDIS)?;
+        let gateway_port = reserve(GATEWAY, ports::GATEWAY)?;
+        let (postgres_port, rest_port) = (
+            reserve(POSTGRES, ports::POSTGRES)?,
+            reserve(REST, ports::REST)?,
+        );
+        let redis_port = reserve(REDIS, ports::REDIS)?;
         let mut functions = Vec::new();
         if options.functions {
             for function in config.functions(&project, &options.extra_functions)? {
@@ -90,7 +92,7 @@ impl Parts {
                         function.name
                     );
                 }
-                let port = hold(&function.name, ports::FUNCTIONS)?;
+                let port = reserve(&function.name, ports::FUNCTIONS)?;
                 functions.push((function, port));
             }
         }
@@ -102,9 +104,9 @@ impl Parts {
         let api_url = format!("http://127.0.0.1:{gateway_port}");
         let redis_url = format!("redis://127.0.0.1:{redis_port}");
         let around = Surroundings {
-            api_url: api_url.clone(),
-            database_url: postgres.url("postgres"),
-            redis_url: redis_url.clone(),
+            api: api_url.clone(),
+            database: postgres.url("postgres"),
+            redis: redis_url.clone(),
         };
         let environment = functions::environment(&project, &keys, &around, &options.function_env)?;
         Ok(Self {
