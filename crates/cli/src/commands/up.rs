@@ -1,6 +1,7 @@
 //! `ferry up`: starts the stack and supervises it, here or in the background.
 
-use std::fs::OpenOptions;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -10,8 +11,7 @@ use anyhow::{Context as _, Result};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{paint, status};
-use crate::stack::logs::path as log_path;
-use crate::stack::state::{Folder, ProcessId};
+use crate::stack::state::{Folder, ProcessId, State};
 use crate::stack::{Options, Ports, Stack};
 
 #[derive(clap::Args)]
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: Arguments, options: Options, folder: &Folder) -> Re
         status::print(&state, folder);
         return Ok(ExitCode::SUCCESS);
     }
-    if arguments.detach {
+    if arguments.detach && !arguments.in_background {
         return detach(folder);
     }
     let quiet = arguments.quiet;
@@ -125,9 +125,8 @@ async fn supervise(options: Options, folder: &Folder, in_background: bool) -> Re
             return Ok(ExitCode::FAILURE);
         }
     };
-    anstream::println!("Ready after {:.1} s.\n", start.elapsed().as_secs_f64());
-    status::print(&stack.state(), folder);
     if !in_background {
+        show_ready(&stack.state(), folder, start);
         anstream::println!("\n{}", paint::faint("Ctrl-C stops the stack."));
     }
     told().await;
@@ -136,20 +135,13 @@ async fn supervise(options: Options, folder: &Folder, in_background: bool) -> Re
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts this program again in the background and waits until that one is ready.
+/// Starts this program again in the background and shows what it says until it is ready.
 fn detach(folder: &Folder) -> Result<ExitCode> {
-    std::fs::create_dir_all(folder.logs())?;
-    let log = log_path(&folder.logs(), "ferry");
-    let output = OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(true)
-        .open(&log)?;
-    let arguments = std::env::args_os()
-        .skip(1)
-        .filter(|argument| !["-d", "--detach"].iter().any(|flag| argument == flag));
+    std::fs::create_dir_all(folder.path())?;
+    let output = File::create(folder.output())?;
+    let mut said = File::open(folder.output())?;
     let mut child = Command::new(std::env::current_exe()?)
-        .args(arguments)
+        .args(std::env::args_os().skip(1))
         .arg("--in-background")
         .stdin(Stdio::null())
         .stdout(output.try_clone()?)
@@ -158,26 +150,32 @@ fn detach(folder: &Folder) -> Result<ExitCode> {
         .context("starting ferry in the background")?;
     let start = Instant::now();
     loop {
-        if child.try_wait()?.is_some() {
-            let text = std::fs::read_to_string(&log).unwrap_or_default();
-            anstream::eprint!("{text}");
-            return Ok(ExitCode::FAILURE);
-        }
+        let ended = child.try_wait()?.is_some();
+        let supervisor = ProcessId::of(child.id());
         let ready = folder
             .running()
-            .filter(|state| state.ready && Some(state.supervisor) == ProcessId::of(child.id()));
+            .filter(|state| state.ready && Some(state.supervisor) == supervisor);
+        let mut text = String::new();
+        said.read_to_string(&mut text)?;
+        anstream::eprint!("{text}");
+        if ended {
+            return Ok(ExitCode::FAILURE);
+        }
         if let Some(state) = ready {
-            anstream::println!("Ready after {:.1} s.\n", start.elapsed().as_secs_f64());
-            status::print(&state, folder);
+            show_ready(&state, folder, start);
             return Ok(ExitCode::SUCCESS);
         }
         if start.elapsed() > DETACHED_WITHIN {
             anyhow::bail!(
-                "the stack is not ready after {} s; see {}",
-                DETACHED_WITHIN.as_secs(),
-                log.display()
+                "the stack is not ready after {} s; `ferry down` gives up on it",
+                DETACHED_WITHIN.as_secs()
             );
         }
         std::thread::sleep(Duration::from_millis(30));
     }
+}
+
+fn show_ready(state: &State, folder: &Folder, start: Instant) {
+    anstream::println!("Ready after {:.1} s.\n", start.elapsed().as_secs_f64());
+    status::print(state, folder);
 }

@@ -119,6 +119,12 @@ impl Config {
             if !folder.join("index.ts").exists() {
                 bail!("{} is no function: it has no index.ts", folder.display());
             }
+            if folders
+                .iter()
+                .any(|known| known.file_name() == folder.file_name())
+            {
+                bail!("{} has the name of another function", folder.display());
+            }
             folders.push(folder);
         }
         Ok(folders
@@ -129,7 +135,15 @@ impl Config {
 
     fn function(&self, project: &Path, folder: &Path) -> Option<Function> {
         let name = folder.file_name()?.to_str()?.to_owned();
-        let config = self.functions.get(&name).cloned().unwrap_or_default();
+        let config = self
+            .functions
+            .get(&name)
+            .cloned()
+            .unwrap_or_else(|| FunctionConfig {
+                // What is not deployed need not be in the configuration, and is there to be called.
+                verify_jwt: folder.starts_with(project.join("supabase")),
+                ..FunctionConfig::default()
+            });
         let supabase = project.join("supabase");
         config.enabled.then(|| Function {
             name,

@@ -1,8 +1,8 @@
 //! Small file operations that must not go half way.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -31,6 +31,14 @@ pub(crate) fn write_if_changed(path: &Path, content: &str) -> Result<()> {
     // A link would be followed, into a file that belongs to the system.
     let _ = fs::remove_file(path);
     fs::write(path, content).with_context(|| format!("writing {}", path.display()))
+}
+
+/// Makes a folder with all its parents. Others may pass through it and not look into it: Postgres,
+/// another user when we are root, has its folder below.
+pub(crate) fn make_closed_folder(path: &Path, mode: u32) -> Result<()> {
+    make_folder(path)?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .with_context(|| format!("closing the folder {}", path.display()))
 }
 
 /// Makes a folder with all its parents.

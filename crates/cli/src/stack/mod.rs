@@ -43,7 +43,8 @@ pub struct Options {
     pub project: PathBuf,
     /// Where data, logs and keys are kept: `<project>/.ferry` unless given.
     pub state: Option<PathBuf>,
-    /// Folders of functions besides those in `supabase/functions`.
+    /// Folders of functions besides those in `supabase/functions`, relative to the project. Where
+    /// `config.toml` says nothing about one, its `verify_jwt` is false.
     pub extra_functions: Vec<PathBuf>,
     /// Environment of the functions, besides the platform's and `supabase/functions/.env`.
     pub function_env: Vec<(String, String)>,

@@ -9,7 +9,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Signal, kill_process, kill_process_group, test_kill_process};
 use serde::{Deserialize, Serialize};
 
-use super::files::{make_folder, write_private};
+use super::files::{make_closed_folder, write_private};
 use super::process::pid;
 
 /// The stack, as `state.json` has it.
@@ -123,6 +123,11 @@ impl Folder {
         self.0.join("keys.json")
     }
 
+    /// What the supervisor in the background prints.
+    pub fn output(&self) -> PathBuf {
+        self.0.join("up.txt")
+    }
+
     fn file(&self) -> PathBuf {
         self.0.join("state.json")
     }
@@ -150,7 +155,8 @@ impl Folder {
     /// # Errors
     /// When another one has it.
     pub(crate) fn take(&self) -> Result<File> {
-        make_folder(&self.logs())?;
+        make_closed_folder(&self.0, 0o711)?;
+        make_closed_folder(&self.logs(), 0o700)?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)

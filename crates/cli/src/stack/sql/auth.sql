@@ -1,7 +1,8 @@
 -- Stand-in for the tables and functions of Auth that migrations and policies refer to. Nobody signs
 -- up here: rows are inserted by tests and seeds, tokens are made by `ferry`.
 
-create schema auth authorization supabase_auth_admin;
+create schema auth;
+grant usage, create on schema auth to supabase_auth_admin;
 grant usage on schema auth to postgres, anon, authenticated, service_role;
 
 create table auth.users (
