@@ -66,7 +66,7 @@ impl<'a> Dump<'a> {
     fn new(file: &'a [u8]) -> Self {
         Self {
             file,
-            segments: Vec::with_capacity(file.len() / 24),
+            segments: Vec::new(),
             covered: (None, None),
             warnings: Vec::new(),
         }

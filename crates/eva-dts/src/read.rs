@@ -1,5 +1,7 @@
 //! From segments to a report: one arm a segment, in any order.
 
+use std::collections::BTreeMap;
+
 use crate::dump::Dump;
 use crate::report::{
     Amount, Both, CashIn, CashOut, CoinTube, Currency, Device, Event, Payment, Product, Reads,
@@ -21,6 +23,7 @@ pub(crate) fn report(dump: &Dump<'_>) -> Report {
             ..Report::default()
         },
         in_product: false,
+        places: BTreeMap::new(),
     };
     for segment in dump.segments() {
         reader.read(segment);
@@ -32,6 +35,8 @@ struct Reader {
     report: Report,
     /// The segments since the last PA1 belong to its product.
     in_product: bool,
+    /// Where each selection stands among the products; a file may have very many.
+    places: BTreeMap<String, usize>,
 }
 
 /// The places of count and value, since initialisation and since reset.
@@ -205,12 +210,8 @@ impl Reader {
             self.warn(segment, Oddity::NoProduct, b"PA1");
             return;
         };
-        if self
-            .report
-            .products
-            .iter()
-            .any(|product| product.selection == selection)
-        {
+        let place = self.report.products.len();
+        if self.places.insert(selection.clone(), place).is_some() {
             self.warn(segment, Oddity::RepeatedProduct, selection.as_bytes());
         }
         let product = Product {
@@ -266,17 +267,16 @@ impl Reader {
             vends: self.amounts(segment, PAYMENT),
         };
         let named = text(segment, 1);
-        let products = &mut self.report.products;
         let index = match &named {
-            Some(selection) => products
-                .iter()
-                .rposition(|product| product.selection == *selection),
-            None => products.len().checked_sub(1),
+            Some(selection) => self.places.get(selection).copied(),
+            None => self.report.products.len().checked_sub(1),
         };
+        let products = &mut self.report.products;
         match (index, named) {
             (Some(index), _) => products[index].payments.push(payment),
             // Some machines list payments before their products, or of products that they do not list.
             (None, Some(selection)) => {
+                self.places.insert(selection.clone(), products.len());
                 products.push(Product {
                     selection,
                     payments: vec![payment],

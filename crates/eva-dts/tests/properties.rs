@@ -76,3 +76,15 @@ proptest! {
         prop_assert_eq!((straight.identity, straight.currency), (turned.identity, turned.currency));
     }
 }
+
+#[test]
+fn a_file_of_very_many_products_or_dumps_is_read_in_one_go() {
+    let products: Vec<String> = (0..100_000)
+        .map(|number| format!("PA1*{number}*100"))
+        .collect();
+    let file = capture(&products);
+    assert_eq!(parse(&file)[0].report().products.len(), 100_000);
+
+    let dumps = capture(&["VA1*1*1".to_owned()]).repeat(20_000);
+    assert_eq!(parse(&dumps).len(), 20_000);
+}
