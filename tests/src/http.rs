@@ -35,10 +35,7 @@ impl Client {
     /// A client of the server at this URL.
     #[must_use]
     pub fn new(base: &str) -> Self {
-        Self {
-            base: base.to_owned(),
-            hyper: Hyper::builder(TokioExecutor::new()).build_http(),
-        }
+        Self { base: base.to_owned(), hyper: Hyper::builder(TokioExecutor::new()).build_http() }
     }
 
     /// Sends a request.
@@ -49,9 +46,7 @@ impl Client {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Result<Reply> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.base));
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -59,11 +54,7 @@ impl Client {
         let call = async {
             let (parts, body) = self.hyper.request(request).await?.into_parts();
             let body = body.collect().await?.to_bytes();
-            anyhow::Ok(Reply {
-                status: parts.status.as_u16(),
-                headers: parts.headers,
-                body,
-            })
+            anyhow::Ok(Reply { status: parts.status.as_u16(), headers: parts.headers, body })
         };
         tokio::time::timeout(PATIENCE, call)
             .await
@@ -74,12 +65,7 @@ impl Client {
 impl Reply {
     /// The body as JSON.
     pub fn json(&self) -> Result<Value> {
-        serde_json::from_slice(&self.body).with_context(|| {
-            format!(
-                "{} is no JSON: {}",
-                self.status,
-                String::from_utf8_lossy(&self.body)
-            )
-        })
+        serde_json::from_slice(&self.body)
+            .with_context(|| format!("{} is no JSON: {}", self.status, String::from_utf8_lossy(&self.body)))
     }
 }

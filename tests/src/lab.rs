@@ -33,11 +33,7 @@ impl Lab {
         let folder = std::env::temp_dir().join(format!("ironferry-{story}-{}", std::process::id()));
         let mut options = Options::for_tests(project(), &folder);
         options.function_env = vec![("ALLOWED_HOSTS".into(), "127.0.0.1".into())];
-        options.function_env.extend(
-            settings
-                .iter()
-                .map(|(name, value)| ((*name).into(), (*value).into())),
-        );
+        options.function_env.extend(settings.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         Self::with(options, folder).await
     }
 
@@ -64,59 +60,31 @@ impl Lab {
         company: Option<&str>,
         body: Value,
     ) -> Result<Reply> {
-        let mut headers = vec![
-            ("content-type", "application/json"),
-            ("x-service-key", self.stack.service_api_key()),
-        ];
+        let mut headers =
+            vec![("content-type", "application/json"), ("x-service-key", self.stack.service_api_key())];
         headers.extend(company.map(|company| ("x-company-id", company)));
-        self.api
-            .send(
-                method,
-                &format!("/functions/v1{path}"),
-                &headers,
-                body.to_string(),
-            )
-            .await
+        self.api.send(method, &format!("/functions/v1{path}"), &headers, body.to_string()).await
     }
 
     /// Makes a company with one known machine and the login of an account of the site.
-    pub async fn company(
-        &self,
-        db: &Db,
-        name: &str,
-        site: &Site,
-        account: &Account,
-    ) -> Result<String> {
+    pub async fn company(&self, db: &Db, name: &str, site: &Site, account: &Account) -> Result<String> {
         let company = db
-            .text(
-                "insert into public.companies (company_name) values ($1) returning id::text",
-                &[&name],
-            )
+            .text("insert into public.companies (company_name) values ($1) returning id::text", &[&name])
             .await?;
-        let serial = account
-            .captures
-            .first()
-            .map_or("none", |capture| capture.serial.as_str());
-        let machine =
-            "insert into public.machines (company_id, case_serial) values ($1::text::uuid, $2)";
+        let serial = account.captures.first().map_or("none", |capture| capture.serial.as_str());
+        let machine = "insert into public.machines (company_id, case_serial) values ($1::text::uuid, $2)";
         db.0.execute(machine, &[&company, &serial]).await?;
-        let login = json!({ "username": account.email, "password": account.password, "site_url": site.url() });
-        let reply = self
-            .as_service("PUT", "/collect-bulk/credentials", Some(&company), login)
-            .await?;
-        ensure!(
-            reply.status == 200,
-            "the login was not saved: {}",
-            reply.json()?
-        );
+        let login =
+            json!({ "username": account.email, "password": account.password, "site_url": site.url() });
+        let reply = self.as_service("PUT", "/collect-bulk/credentials", Some(&company), login).await?;
+        ensure!(reply.status == 200, "the login was not saved: {}", reply.json()?);
         Ok(company)
     }
 
     /// Stops the stack and removes its folder.
     pub async fn stop(self) -> Result<()> {
         self.stack.stop().await;
-        std::fs::remove_dir_all(&self.folder)
-            .with_context(|| format!("removing {}", self.folder.display()))
+        std::fs::remove_dir_all(&self.folder).with_context(|| format!("removing {}", self.folder.display()))
     }
 }
 
@@ -129,38 +97,22 @@ pub type Parameters<'a> = &'a [&'a (dyn tokio_postgres::types::ToSql + Sync)];
 impl Db {
     /// All rows.
     pub async fn rows(&self, query: &str, parameters: Parameters<'_>) -> Result<Vec<Row>> {
-        self.0
-            .query(query, parameters)
-            .await
-            .with_context(|| query.to_owned())
+        self.0.query(query, parameters).await.with_context(|| query.to_owned())
     }
 
     /// One text.
     pub async fn text(&self, query: &str, parameters: Parameters<'_>) -> Result<String> {
-        Ok(self
-            .0
-            .query_one(query, parameters)
-            .await
-            .with_context(|| query.to_owned())?
-            .try_get(0)?)
+        Ok(self.0.query_one(query, parameters).await.with_context(|| query.to_owned())?.try_get(0)?)
     }
 
     /// One count.
     pub async fn count(&self, query: &str, parameters: Parameters<'_>) -> Result<i64> {
-        Ok(self
-            .0
-            .query_one(query, parameters)
-            .await
-            .with_context(|| query.to_owned())?
-            .try_get(0)?)
+        Ok(self.0.query_one(query, parameters).await.with_context(|| query.to_owned())?.try_get(0)?)
     }
 
     /// Several statements without parameters.
     pub async fn run(&self, statements: &str) -> Result<()> {
-        self.0
-            .batch_execute(statements)
-            .await
-            .with_context(|| statements.to_owned())
+        self.0.batch_execute(statements).await.with_context(|| statements.to_owned())
     }
 
     /// Waits until a query that gives one boolean gives true.

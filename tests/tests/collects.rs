@@ -15,27 +15,16 @@ fn account(number: u32) -> Account {
 }
 
 async fn captures_of(db: &Db, company: &str) -> Result<i64> {
-    db.count(
-        "select count(*) from public.dex_captures where company_id = $1::text::uuid",
-        &[&company],
-    )
-    .await
+    db.count("select count(*) from public.dex_captures where company_id = $1::text::uuid", &[&company]).await
 }
 
 fn result_of<'a>(summary: &'a Value, company: &str) -> &'a Value {
-    let results = summary["results"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    results
-        .iter()
-        .find(|one| one["company_id"] == company)
-        .unwrap_or(&Value::Null)
+    let results = summary["results"].as_array().map(Vec::as_slice).unwrap_or_default();
+    results.iter().find(|one| one["company_id"] == company).unwrap_or(&Value::Null)
 }
 
 async fn make_due(db: &Db) -> Result<()> {
-    db.run("update public.collection_state set next_due_at = now()")
-        .await
+    db.run("update public.collection_state set next_due_at = now()").await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,19 +34,12 @@ async fn a_cron_tick_becomes_rows() -> Result<()> {
     let site = Site::start(0, vec![account(1)]).await?;
     let company = lab.company(&db, "Acme", &site, &account(1)).await?;
 
-    let scheduled = db
-        .text(
-            "select schedule from cron.job where jobname = 'collect-dex'",
-            &[],
-        )
-        .await?;
+    let scheduled = db.text("select schedule from cron.job where jobname = 'collect-dex'", &[]).await?;
     assert_eq!(scheduled, "*/5 * * * *");
     // The same job, sooner. pg_cron fires it, pg_net calls the gateway, the gateway the function.
-    db.run("select cron.schedule('collect-dex', '* * * * *', 'select private.collect_dex_tick()')")
-        .await?;
+    db.run("select cron.schedule('collect-dex', '* * * * *', 'select private.collect_dex_tick()')").await?;
     let done = "select exists (select from public.collection_runs where triggered_by = 'cron' and status = 'succeeded' and total_records = 6)";
-    db.wait_for("a run by cron", Duration::from_secs(90), done)
-        .await?;
+    db.wait_for("a run by cron", Duration::from_secs(90), done).await?;
 
     assert_eq!(captures_of(&db, &company).await?, 6);
     let machine = db
@@ -67,16 +49,9 @@ async fn a_cron_tick_becomes_rows() -> Result<()> {
             &[&company],
         )
         .await?;
-    assert!(
-        machine.starts_with("2 6 ") && machine.ends_with(" 6"),
-        "{machine}"
-    );
-    let called = db
-        .text(
-            "select status_code::text from net._http_response order by id desc limit 1",
-            &[],
-        )
-        .await?;
+    assert!(machine.starts_with("2 6 ") && machine.ends_with(" 6"), "{machine}");
+    let called =
+        db.text("select status_code::text from net._http_response order by id desc limit 1", &[]).await?;
     assert_eq!(called, "202");
     site.stop();
     lab.stop().await
@@ -92,14 +67,8 @@ async fn what_goes_wrong_with_one_company_is_its_own() -> Result<()> {
     for account in &accounts {
         companies.push(lab.company(&db, &account.email, &site, account).await?);
     }
-    let list = |fault| Faults {
-        list: Some(fault),
-        ..Faults::default()
-    };
-    let download = |fault| Faults {
-        download: Some(fault),
-        ..Faults::default()
-    };
+    let list = |fault| Faults { list: Some(fault), ..Faults::default() };
+    let download = |fault| Faults { download: Some(fault), ..Faults::default() };
     let faults = [
         list(Fault::Status(500)),
         list(Fault::Html),
@@ -107,18 +76,12 @@ async fn what_goes_wrong_with_one_company_is_its_own() -> Result<()> {
         list(Fault::CutOff),
         list(Fault::TooMany),
         download(Fault::Truncated),
-        Faults {
-            session_requests: Some(4),
-            ..Faults::default()
-        },
+        Faults { session_requests: Some(4), ..Faults::default() },
     ];
     for (account, fault) in accounts.iter().zip(faults) {
         site.set_faults(&account.email, fault);
     }
-    let summary = lab
-        .as_service("POST", "/collect-dex?wait=true", None, json!({}))
-        .await?
-        .json()?;
+    let summary = lab.as_service("POST", "/collect-dex?wait=true", None, json!({})).await?.json()?;
     let expected = [
         (false, "BAD_GATEWAY", 0),
         (false, "SITE_PROTOCOL", 0),
@@ -150,19 +113,9 @@ async fn what_goes_wrong_with_one_company_is_its_own() -> Result<()> {
         site.set_faults(&account.email, Faults::default());
     }
     make_due(&db).await?;
-    let summary = lab
-        .as_service("POST", "/collect-dex?wait=true", None, json!({}))
-        .await?
-        .json()?;
-    assert_eq!(
-        (&summary["successfulCollections"], &summary["totalRecords"]),
-        (&json!(8), &json!(30))
-    );
-    assert!(
-        site.stats().downloads.values().all(|times| *times == 1),
-        "{:?}",
-        site.stats().downloads
-    );
+    let summary = lab.as_service("POST", "/collect-dex?wait=true", None, json!({})).await?.json()?;
+    assert_eq!((&summary["successfulCollections"], &summary["totalRecords"]), (&json!(8), &json!(30)));
+    assert!(site.stats().downloads.values().all(|times| *times == 1), "{:?}", site.stats().downloads);
     site.stop();
     lab.stop().await
 }
@@ -181,49 +134,29 @@ async fn two_overlapping_ticks_never_collect_the_same_company_twice() -> Result<
     let tick = || lab.as_service("POST", "/collect-dex?wait=true", None, json!({}));
     let (first, second, third) = tokio::try_join!(tick(), tick(), tick())?;
     let summaries = [first.json()?, second.json()?, third.json()?];
-    let processed: u64 = summaries
-        .iter()
-        .filter_map(|one| one["companiesProcessed"].as_u64())
-        .sum();
+    let processed: u64 = summaries.iter().filter_map(|one| one["companiesProcessed"].as_u64()).sum();
     assert_eq!(processed, 20);
     let stats = site.stats();
-    assert_eq!(
-        stats.logins.values().sum::<u64>() - logins_before,
-        20,
-        "each company logged in once"
-    );
+    assert_eq!(stats.logins.values().sum::<u64>() - logins_before, 20, "each company logged in once");
     assert!(stats.downloads.len() == 120 && stats.downloads.values().all(|times| *times == 1));
     site.stop();
     lab.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_list_that_grows_while_it_is_paged_loses_nothing_and_late_captures_are_kept() -> Result<()>
-{
+async fn a_list_that_grows_while_it_is_paged_loses_nothing_and_late_captures_are_kept() -> Result<()> {
     let lab = Lab::start("growing", &[]).await?;
     let db = lab.db().await?;
     let now = OffsetDateTime::now_utc();
     let crowded = Account::synthetic(1, 5, 50, now);
     let site = Site::start(0, vec![crowded.clone()]).await?;
     let company = lab.company(&db, "Crowded", &site, &crowded).await?;
-    site.set_faults(
-        "*",
-        Faults {
-            grows_by: 7,
-            ..Faults::default()
-        },
-    );
-    let summary = lab
-        .as_service("POST", "/collect-dex?wait=true", None, json!({}))
-        .await?
-        .json()?;
+    site.set_faults("*", Faults { grows_by: 7, ..Faults::default() });
+    let summary = lab.as_service("POST", "/collect-dex?wait=true", None, json!({})).await?.json()?;
     assert!(summary["totalRecords"].as_u64() >= Some(250), "{summary}");
-    let listed_first = "select count(*) from public.dex_captures where company_id = $1::text::uuid and dex_id = any ($2)";
-    let ids: Vec<i64> = crowded
-        .captures
-        .iter()
-        .map(|capture| capture.dex_id)
-        .collect();
+    let listed_first =
+        "select count(*) from public.dex_captures where company_id = $1::text::uuid and dex_id = any ($2)";
+    let ids: Vec<i64> = crowded.captures.iter().map(|capture| capture.dex_id).collect();
     assert_eq!(db.count(listed_first, &[&company, &ids]).await?, 250);
 
     // A device that was offline for a day sends what it kept.
@@ -231,36 +164,18 @@ async fn a_list_that_grows_while_it_is_paged_loses_nothing_and_late_captures_are
     let machine = Machine::new(Family::Cola, 100);
     let late = now - time::Duration::hours(30);
     let body = machine.read(0, late);
-    let late_one = Capture {
-        dex_id: 7,
-        serial: crowded.captures[0].serial.clone(),
-        created: late,
-        body: body.clone(),
-    };
-    let spoiled = |dex_id, spoil: Spoil| Capture {
-        dex_id,
-        body: spoil.apply(&body),
-        ..late_one.clone()
-    };
-    let strange = [
-        spoiled(8, Spoil::Empty),
-        spoiled(9, Spoil::NotText),
-        spoiled(10, Spoil::Huge),
-    ];
+    let late_one =
+        Capture { dex_id: 7, serial: crowded.captures[0].serial.clone(), created: late, body: body.clone() };
+    let spoiled = |dex_id, spoil: Spoil| Capture { dex_id, body: spoil.apply(&body), ..late_one.clone() };
+    let strange = [spoiled(8, Spoil::Empty), spoiled(9, Spoil::NotText), spoiled(10, Spoil::Huge)];
     site.add(&crowded.email, [late_one].into_iter().chain(strange));
     let newest = "select max(latest_dex_id)::bigint from public.machines where case_serial = $1";
     let before = db.count(newest, &[&crowded.captures[0].serial]).await?;
     make_due(&db).await?;
-    let summary = lab
-        .as_service("POST", "/collect-dex?wait=true", None, json!({}))
-        .await?
-        .json()?;
+    let summary = lab.as_service("POST", "/collect-dex?wait=true", None, json!({})).await?.json()?;
     assert_eq!(summary["results"][0]["success"], true, "{summary}");
     let kept = "select string_agg(dex_id || ' ' || raw_encoding, ', ' order by dex_id) from public.dex_captures where dex_id < 20";
-    assert_eq!(
-        db.text(kept, &[]).await?,
-        "7 utf-8, 8 utf-8, 9 base64, 10 utf-8"
-    );
+    assert_eq!(db.text(kept, &[]).await?, "7 utf-8, 8 utf-8, 9 base64, 10 utf-8");
     assert_eq!(
         db.count(newest, &[&crowded.captures[0].serial]).await?,
         before,

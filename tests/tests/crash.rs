@@ -12,60 +12,33 @@ const COMPANIES: u32 = 30;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_run_loses_nothing_doubles_nothing_and_the_next_one_finishes() -> Result<()> {
-    let lab = Lab::start(
-        "crash",
-        &[
-            ("COLLECT_LEASE_SECONDS", "3"),
-            ("COLLECT_CONCURRENCY", "10"),
-        ],
-    )
-    .await?;
+    let lab = Lab::start("crash", &[("COLLECT_LEASE_SECONDS", "3"), ("COLLECT_CONCURRENCY", "10")]).await?;
     let db = lab.db().await?;
-    let accounts: Vec<Account> = (1..=COMPANIES)
-        .map(|number| Account::synthetic(number, 2, 5, OffsetDateTime::now_utc()))
-        .collect();
+    let accounts: Vec<Account> =
+        (1..=COMPANIES).map(|number| Account::synthetic(number, 2, 5, OffsetDateTime::now_utc())).collect();
     let site = Site::start(0, accounts.clone()).await?;
     for account in &accounts {
         lab.company(&db, &account.email, &site, account).await?;
     }
     site.set_faults("*", Faults::slow(Duration::from_millis(40)));
 
-    let accepted = lab
-        .as_service("POST", "/collect-dex", None, json!({}))
-        .await?;
+    let accepted = lab.as_service("POST", "/collect-dex", None, json!({})).await?;
     assert_eq!(accepted.status, 202);
     let some = "select count(*) > 20 from public.dex_captures";
-    db.wait_for("the first captures", Duration::from_secs(20), some)
-        .await?;
-    let pid = lab
-        .stack
-        .function_pid("collect-dex")
-        .context("collect-dex does not run")?;
+    db.wait_for("the first captures", Duration::from_secs(20), some).await?;
+    let pid = lab.stack.function_pid("collect-dex").context("collect-dex does not run")?;
     kill(pid)?;
-    let stored = db
-        .count("select count(*) from public.dex_captures", &[])
-        .await?;
-    assert!(
-        stored < i64::from(COMPANIES) * 10,
-        "the kill came too late to test anything"
-    );
+    let stored = db.count("select count(*) from public.dex_captures", &[]).await?;
+    assert!(stored < i64::from(COMPANIES) * 10, "the kill came too late to test anything");
 
     // The leases of the dead run end by themselves; nobody clears them.
     let free = "select not exists (select from public.collection_state where leased_until > now())";
-    db.wait_for("the end of the leases", Duration::from_secs(10), free)
-        .await?;
+    db.wait_for("the end of the leases", Duration::from_secs(10), free).await?;
     wait_for_function(&lab, pid).await?;
-    let summary = lab
-        .as_service("POST", "/collect-dex?wait=true", None, json!({}))
-        .await?
-        .json()?;
+    let summary = lab.as_service("POST", "/collect-dex?wait=true", None, json!({})).await?.json()?;
     assert_eq!(summary["success"], true, "{summary}");
 
-    assert_eq!(
-        db.count("select count(*) from public.dex_captures", &[])
-            .await?,
-        i64::from(COMPANIES) * 10
-    );
+    assert_eq!(db.count("select count(*) from public.dex_captures", &[]).await?, i64::from(COMPANIES) * 10);
     let twice = "select count(*) from (select from public.dex_captures group by company_id, dex_id having count(*) > 1) as twice";
     assert_eq!(db.count(twice, &[]).await?, 0);
     let unfinished = "select count(*) from public.collection_state where last_succeeded_at is null or consecutive_failures > 0";
@@ -73,8 +46,7 @@ async fn a_killed_run_loses_nothing_doubles_nothing_and_the_next_one_finishes() 
 
     // The ledger does not leave the dead run running for ever.
     db.run("update public.collection_runs set started_at = now() - interval '11 minutes' where status = 'running'").await?;
-    lab.as_service("POST", "/collect-dex?wait=true", None, json!({}))
-        .await?;
+    lab.as_service("POST", "/collect-dex?wait=true", None, json!({})).await?;
     let abandoned = "select count(*) from public.collection_runs where status = 'abandoned'";
     assert_eq!(db.count(abandoned, &[]).await?, 1);
     site.stop();
@@ -82,9 +54,7 @@ async fn a_killed_run_loses_nothing_doubles_nothing_and_the_next_one_finishes() 
 }
 
 fn kill(pid: u32) -> Result<()> {
-    let done = std::process::Command::new("kill")
-        .args(["-9", &pid.to_string()])
-        .status()?;
+    let done = std::process::Command::new("kill").args(["-9", &pid.to_string()]).status()?;
     anyhow::ensure!(done.success(), "kill -9 {pid} failed");
     Ok(())
 }
@@ -92,9 +62,7 @@ fn kill(pid: u32) -> Result<()> {
 /// The stack starts a function again that died.
 async fn wait_for_function(lab: &Lab, dead: u32) -> Result<()> {
     for _ in 0..100 {
-        let reply = lab
-            .as_service("GET", "/collect-dex/status", None, json!({}))
-            .await?;
+        let reply = lab.as_service("GET", "/collect-dex/status", None, json!({})).await?;
         if reply.status == 200 && lab.stack.function_pid("collect-dex") != Some(dead) {
             return Ok(());
         }

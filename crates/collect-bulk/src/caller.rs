@@ -16,23 +16,18 @@ impl Caller {
         if !cx.shows_service_key() {
             let user = cx.require_user().await?;
             let company_id = store::company_of_caller(cx).await?;
-            return Ok(Self {
-                company_id,
-                user_id: Some(user.id),
-            });
+            return Ok(Self { company_id, user_id: Some(user.id) });
         }
         cx.require_service()?;
         let company_id = request.header("x-company-id").ok_or_else(|| {
             Error::bad_request("the X-Company-ID header is missing").code("MISSING_COMPANY_ID")
         })?;
         if !is_uuid(company_id) {
-            return Err(Error::bad_request("the X-Company-ID header is not a UUID")
-                .code("INVALID_COMPANY_ID"));
+            return Err(
+                Error::bad_request("the X-Company-ID header is not a UUID").code("INVALID_COMPANY_ID")
+            );
         }
-        Ok(Self {
-            company_id: company_id.to_owned(),
-            user_id: None,
-        })
+        Ok(Self { company_id: company_id.to_owned(), user_id: None })
     }
 }
 

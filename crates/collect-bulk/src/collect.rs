@@ -53,8 +53,7 @@ pub(crate) async fn collect(request: &Request, cx: &Context) -> Result<Response>
     let offset = request.query_or("offset", 0)?;
     if !(1..=MAX_LIMIT).contains(&limit) {
         return Err(
-            Error::bad_request(format!("`limit` must be between 1 and {MAX_LIMIT}"))
-                .code("INVALID_QUERY"),
+            Error::bad_request(format!("`limit` must be between 1 and {MAX_LIMIT}")).code("INVALID_QUERY")
         );
     }
     let caller = Caller::of(request, cx).await?;
@@ -64,21 +63,11 @@ pub(crate) async fn collect(request: &Request, cx: &Context) -> Result<Response>
     let claim = store::claim_one(cx, &run_id, Trigger::Manual, &caller.company_id).await?;
     if let Some(reason) = claim.skip_reason {
         return Err(
-            Error::bad_request(format!("the company cannot be collected: {reason}"))
-                .code("NOT_COLLECTABLE"),
+            Error::bad_request(format!("the company cannot be collected: {reason}")).code("NOT_COLLECTABLE")
         );
     }
     let budget = Budget::new(cx)?;
-    let outcome = company::collect(
-        cx,
-        &budget,
-        &claim,
-        Batch {
-            limit: Some(limit),
-            offset,
-        },
-    )
-    .await;
+    let outcome = company::collect(cx, &budget, &claim, Batch { limit: Some(limit), offset }).await;
     if delegated.is_none() {
         finish(cx, &run_id, &caller.company_id, &outcome).await?;
     }
@@ -92,12 +81,7 @@ fn delegating_run(request: &Request, cx: &Context) -> Option<String> {
     cx.shows_service_key().then(|| run_id.to_owned())
 }
 
-async fn finish(
-    cx: &Context,
-    run_id: &str,
-    company_id: &str,
-    outcome: &Result<Collected>,
-) -> Result<()> {
+async fn finish(cx: &Context, run_id: &str, company_id: &str, outcome: &Result<Collected>) -> Result<()> {
     let records = outcome.as_ref().map_or(0, |collected| collected.records);
     if let Err(error) = outcome
         && error.as_code() == "LOGIN_REFUSED"
@@ -105,10 +89,7 @@ async fn finish(
         store::mark_login(cx, company_id, "invalid").await?;
     }
     match outcome {
-        Ok(Collected {
-            next_offset: Some(_),
-            ..
-        }) => store::release(cx, run_id, &[company_id]).await?,
+        Ok(Collected { next_offset: Some(_), .. }) => store::release(cx, run_id, &[company_id]).await?,
         outcome => {
             store::finish(cx, run_id, company_id, records, outcome.as_ref().err()).await?;
         }

@@ -27,15 +27,9 @@ fn cantaloupe() -> String {
 
 pub(crate) async fn save(request: &Request, cx: &Context) -> Result<Response> {
     let caller = Caller::of(request, cx).await?;
-    let NewLogin {
-        username,
-        password,
-        site_url,
-    } = request.json()?;
+    let NewLogin { username, password, site_url } = request.json()?;
     if username.expose().is_empty() || password.expose().is_empty() {
-        return Err(
-            Error::bad_request("`username` and `password` must not be empty").code("INVALID_JSON"),
-        );
+        return Err(Error::bad_request("`username` and `password` must not be empty").code("INVALID_JSON"));
     }
     let login = Login { username, password };
     let status = match Session::login(cx, &Budget::new(cx)?, &site_url, &login).await {
@@ -50,8 +44,5 @@ pub(crate) async fn save(request: &Request, cx: &Context) -> Result<Response> {
     let sealed = login.seal(cx, &caller.company_id)?;
     let user_id = caller.user_id.as_deref();
     store::save_login(cx, &caller.company_id, user_id, &sealed, &site_url, status).await?;
-    Response::json(
-        200,
-        &json!({ "success": true, "validation_status": status }),
-    )
+    Response::json(200, &json!({ "success": true, "validation_status": status }))
 }

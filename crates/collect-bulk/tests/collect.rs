@@ -18,9 +18,7 @@ fn row(id: i64, serial: &str) -> Value {
 }
 
 fn list(rows: &[Value]) -> Answer {
-    Answer::json(
-        json!({ "draw": 1, "recordsTotal": 9_999, "recordsFiltered": rows.len(), "data": rows }),
-    )
+    Answer::json(json!({ "draw": 1, "recordsTotal": 9_999, "recordsFiltered": rows.len(), "data": rows }))
 }
 
 fn dex() -> Answer {
@@ -32,24 +30,16 @@ fn sealed_login() -> (String, String) {
     let app = site(App::new(collect_bulk::handle))
         .secret("CREDENTIALS_ENCRYPTION_KEYS", KEYS)
         .rpc("collect_credentials_save", Answer::json("an-id"));
-    let body = json!({ "username": "ops@example.com", "password": "hunter2", "site_url": SITE })
-        .to_string();
+    let body = json!({ "username": "ops@example.com", "password": "hunter2", "site_url": SITE }).to_string();
     let reply = app.send("PUT", "/collect-bulk/credentials", &service(), body);
-    assert_eq!(
-        reply.json(),
-        json!({ "success": true, "validation_status": "valid" })
-    );
+    assert_eq!(reply.json(), json!({ "success": true, "validation_status": "valid" }));
     let saved = app.calls().pop().unwrap().json();
     let text = |name: &str| saved[name].as_str().unwrap().to_owned();
     (text("p_username_encrypted"), text("p_password_encrypted"))
 }
 
 fn service() -> [(&'static str, &'static str); 3] {
-    [
-        ("x-service-key", SERVICE_KEY),
-        ("x-company-id", COMPANY),
-        ("content-type", "application/json"),
-    ]
+    [("x-service-key", SERVICE_KEY), ("x-company-id", COMPANY), ("content-type", "application/json")]
 }
 
 /// A site that takes the login.
@@ -57,8 +47,7 @@ fn site(app: App) -> App {
     app.on(
         "GET",
         "dex.example.com/login",
-        Answer::status(200, PAGE)
-            .header("set-cookie", "s=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT"),
+        Answer::status(200, PAGE).header("set-cookie", "s=1; Expires=Wed, 21 Oct 2026 07:28:00 GMT"),
     )
     .on(
         "POST",
@@ -96,7 +85,9 @@ fn what_is_new_is_downloaded_and_stored() {
         .rpc("collect_dex_unseen", Answer::json(json!([11, 12])))
         .rpc(
             "collect_dex_store",
-            Answer::json(json!([{ "dex_id": 11, "outcome": "stored" }, { "dex_id": 12, "outcome": "duplicate" }])),
+            Answer::json(
+                json!([{ "dex_id": 11, "outcome": "stored" }, { "dex_id": 12, "outcome": "duplicate" }]),
+            ),
         )
         .on("POST", "/dex/getRawDex/", dex())
         .on("POST", "dex.example.com/dex", list(&[row(10, "0042"), row(11, "0042"), row(12, "0043")]));
@@ -110,17 +101,12 @@ fn what_is_new_is_downloaded_and_stored() {
     );
     let stored = &called(&app, "collect_dex_store")[0]["p_captures"];
     assert_eq!(stored.as_array().unwrap().len(), 2);
-    assert_eq!(
-        (&stored[0]["case_serial"], &stored[0]["raw_content"]),
-        (&json!("0042"), &json!(DEX))
-    );
+    assert_eq!((&stored[0]["case_serial"], &stored[0]["raw_content"]), (&json!("0042"), &json!(DEX)));
     assert_eq!(stored[0]["captured_at"], "2026-01-01T08:30:00Z");
     assert_eq!(called(&app, "collect_dex_finish")[0]["p_success"], true);
     let asked = app.calls();
-    let listing = asked
-        .iter()
-        .find(|call| call.url == format!("{SITE}/dex") && call.method == "POST")
-        .unwrap();
+    let listing =
+        asked.iter().find(|call| call.url == format!("{SITE}/dex") && call.method == "POST").unwrap();
     assert_eq!(listing.headers["cookie"], "s=1");
     assert_eq!(listing.headers["x-csrf-token"], "token-1");
 }
@@ -136,10 +122,7 @@ fn a_batch_is_a_part_of_a_list_that_does_not_shrink() {
         reply.json()["batching"],
         json!({ "limit": 4, "offset": 4, "totalAvailable": 10, "hasMore": true, "nextOffset": 8 })
     );
-    assert_eq!(
-        called(&app, "collect_dex_unseen")[0]["p_dex_ids"],
-        json!([4, 5, 6, 7])
-    );
+    assert_eq!(called(&app, "collect_dex_unseen")[0]["p_dex_ids"], json!([4, 5, 6, 7]));
     // More is to come, so the company stays due.
     assert_eq!(called(&app, "collect_dex_release").len(), 1);
     assert!(called(&app, "collect_dex_finish").is_empty());
@@ -149,26 +132,17 @@ fn a_batch_is_a_part_of_a_list_that_does_not_shrink() {
 fn a_session_that_expires_in_the_middle_is_renewed_once() {
     let app = company(site(App::new(collect_bulk::handle)))
         .rpc("collect_dex_unseen", Answer::json(json!([1])))
-        .rpc(
-            "collect_dex_store",
-            Answer::json(json!([{ "dex_id": 1, "outcome": "stored" }])),
-        )
+        .rpc("collect_dex_store", Answer::json(json!([{ "dex_id": 1, "outcome": "stored" }])))
         .on(
             "POST",
             "/dex/getRawDex/",
-            vec![
-                Answer::status(419, r#"{"message":"CSRF token mismatch."}"#),
-                dex(),
-            ],
+            vec![Answer::status(419, r#"{"message":"CSRF token mismatch."}"#), dex()],
         )
         .on("POST", "dex.example.com/dex", list(&[row(1, "0042")]));
     let reply = app.send("POST", "/collect-bulk", &service(), "");
     assert_eq!(reply.json()["recordsCount"], 1);
-    let logins = app
-        .calls()
-        .iter()
-        .filter(|call| call.method == "POST" && call.url.ends_with("/login"))
-        .count();
+    let logins =
+        app.calls().iter().filter(|call| call.method == "POST" && call.url.ends_with("/login")).count();
     assert_eq!(logins, 2);
 }
 
@@ -176,23 +150,13 @@ fn a_session_that_expires_in_the_middle_is_renewed_once() {
 fn a_capture_that_fails_does_not_stop_the_others() {
     let app = company(site(App::new(collect_bulk::handle)))
         .rpc("collect_dex_unseen", Answer::json(json!([1, 2])))
-        .rpc(
-            "collect_dex_store",
-            Answer::json(json!([{ "dex_id": 2, "outcome": "stored" }])),
-        )
+        .rpc("collect_dex_store", Answer::json(json!([{ "dex_id": 2, "outcome": "stored" }])))
         .on("POST", "/dex/getRawDex/1", Answer::status(500, "<html>"))
         .on("POST", "/dex/getRawDex/2", dex())
-        .on(
-            "POST",
-            "dex.example.com/dex",
-            list(&[row(1, "0042"), row(2, "0042")]),
-        );
+        .on("POST", "dex.example.com/dex", list(&[row(1, "0042"), row(2, "0042")]));
     let reply = app.send("POST", "/collect-bulk", &service(), "").json();
     assert_eq!(reply["recordsCount"], 1);
-    assert_eq!(
-        reply["errors"],
-        json!([{ "dexId": 1, "error": "the DEX site answered 500" }])
-    );
+    assert_eq!(reply["errors"], json!([{ "dexId": 1, "error": "the DEX site answered 500" }]));
 }
 
 #[test]
@@ -208,17 +172,10 @@ fn each_fault_of_the_site_has_its_status_and_code() {
         (Answer::hang(), 504, "SITE_TIMEOUT"),
         (Answer::refused(), 502, "SITE_UNREACHABLE"),
     ] {
-        let app = company(site(App::new(collect_bulk::handle))).on(
-            "POST",
-            "dex.example.com/dex",
-            answer.clone(),
-        );
+        let app =
+            company(site(App::new(collect_bulk::handle))).on("POST", "dex.example.com/dex", answer.clone());
         let reply = app.send("POST", "/collect-bulk", &service(), "");
-        assert_eq!(
-            (reply.status(), reply.json()["code"].as_str()),
-            (status, Some(code)),
-            "{answer:?}"
-        );
+        assert_eq!((reply.status(), reply.json()["code"].as_str()), (status, Some(code)), "{answer:?}");
         assert_eq!(called(&app, "collect_dex_finish")[0]["p_success"], false);
     }
 }
@@ -227,20 +184,10 @@ fn each_fault_of_the_site_has_its_status_and_code() {
 fn a_refused_login_is_noted() {
     let app = company(App::new(collect_bulk::handle))
         .on("GET", "dex.example.com/login", Answer::status(200, PAGE))
-        .on(
-            "POST",
-            "dex.example.com/login",
-            Answer::status(302, "").header("location", "/login"),
-        );
+        .on("POST", "dex.example.com/login", Answer::status(302, "").header("location", "/login"));
     let reply = app.send("POST", "/collect-bulk", &service(), "");
-    assert_eq!(
-        (reply.status(), reply.json()["code"].as_str()),
-        (502, Some("LOGIN_REFUSED"))
-    );
-    assert_eq!(
-        called(&app, "collect_credentials_checked")[0]["p_status"],
-        "invalid"
-    );
+    assert_eq!((reply.status(), reply.json()["code"].as_str()), (502, Some("LOGIN_REFUSED")));
+    assert_eq!(called(&app, "collect_credentials_checked")[0]["p_status"], "invalid");
 }
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -251,34 +198,19 @@ fn each_wrong_caller_has_its_status_and_code() {
     let forged = format!("{valid}x");
     let cases: [(Headers<'_>, u16, &str); 6] = [
         (&[], 401, "INVALID_TOKEN"),
-        (
-            &[("x-service-key", "wrong"), ("x-company-id", COMPANY)],
-            401,
-            "INVALID_SERVICE_KEY",
-        ),
+        (&[("x-service-key", "wrong"), ("x-company-id", COMPANY)], 401, "INVALID_SERVICE_KEY"),
         (&[("x-service-key", SERVICE_KEY)], 400, "MISSING_COMPANY_ID"),
-        (
-            &[("x-service-key", SERVICE_KEY), ("x-company-id", "7")],
-            400,
-            "INVALID_COMPANY_ID",
-        ),
+        (&[("x-service-key", SERVICE_KEY), ("x-company-id", "7")], 400, "INVALID_COMPANY_ID"),
         (&[("authorization", &forged)], 401, "INVALID_TOKEN"),
         (&[("authorization", &valid)], 403, "NO_COMPANY"),
     ];
     for (headers, status, code) in cases {
         let app = App::new(collect_bulk::handle).rpc("my_company_id", Answer::json(Value::Null));
         let reply = app.send("POST", "/collect-bulk", headers, "");
-        assert_eq!(
-            (reply.status(), reply.json()["code"].as_str()),
-            (status, Some(code)),
-            "{headers:?}"
-        );
+        assert_eq!((reply.status(), reply.json()["code"].as_str()), (status, Some(code)), "{headers:?}");
     }
     let unset = App::new(collect_bulk::handle).secret("SERVICE_API_KEY", "");
-    assert_eq!(
-        unset.send("POST", "/collect-bulk", &service(), "").json()["code"],
-        "MISSING_SECRET"
-    );
+    assert_eq!(unset.send("POST", "/collect-bulk", &service(), "").json()["code"], "MISSING_SECRET");
 }
 
 #[test]
@@ -288,46 +220,27 @@ fn a_user_collects_the_company_that_is_theirs_whatever_header_they_send() {
         .rpc("my_company_id", Answer::json(COMPANY))
         .rpc("collect_dex_unseen", Answer::json(json!([])))
         .on("POST", "dex.example.com/dex", list(&[row(1, "0042")]));
-    let headers = [
-        ("authorization", token.as_str()),
-        ("x-company-id", "another"),
-        ("x-run-id", COMPANY),
-    ];
-    assert_eq!(
-        app.send("POST", "/collect-bulk", &headers, "").status(),
-        200
-    );
+    let headers = [("authorization", token.as_str()), ("x-company-id", "another"), ("x-run-id", COMPANY)];
+    assert_eq!(app.send("POST", "/collect-bulk", &headers, "").status(), 200);
     let claim = &called(&app, "collect_dex_claim_one")[0];
     assert_eq!(claim["p_company_id"], COMPANY);
-    assert_ne!(
-        claim["p_run_id"], COMPANY,
-        "a user cannot work under another run's lease"
-    );
+    assert_ne!(claim["p_run_id"], COMPANY, "a user cannot work under another run's lease");
     let asked = app.calls();
-    let own = asked
-        .iter()
-        .find(|call| call.url.ends_with("/my_company_id"))
-        .unwrap();
+    let own = asked.iter().find(|call| call.url.ends_with("/my_company_id")).unwrap();
     assert_eq!(own.headers["authorization"], token);
     assert_eq!(own.headers["apikey"], "sb_publishable_for_tests");
 }
 
 #[test]
 fn a_company_that_another_run_has_is_a_conflict_and_an_unknown_one_is_not_found() {
-    let missing = Answer::status(
-        400,
-        r#"{"code":"P0002","message":"no such company","details":null,"hint":null}"#,
-    );
-    for (answer, status, code) in [
-        (Answer::json(json!([])), 409, "COLLECTING"),
-        (missing, 404, "COMPANY_NOT_FOUND"),
-    ] {
+    let missing =
+        Answer::status(400, r#"{"code":"P0002","message":"no such company","details":null,"hint":null}"#);
+    for (answer, status, code) in
+        [(Answer::json(json!([])), 409, "COLLECTING"), (missing, 404, "COMPANY_NOT_FOUND")]
+    {
         let app = App::new(collect_bulk::handle).rpc("collect_dex_claim_one", answer);
         let reply = app.send("POST", "/collect-bulk", &service(), "");
-        assert_eq!(
-            (reply.status(), reply.json()["code"].as_str()),
-            (status, Some(code))
-        );
+        assert_eq!((reply.status(), reply.json()["code"].as_str()), (status, Some(code)));
     }
 }
 
@@ -336,46 +249,23 @@ fn a_login_is_tried_before_it_is_saved_and_never_logged() {
     let refusing = App::new(collect_bulk::handle)
         .secret("CREDENTIALS_ENCRYPTION_KEYS", KEYS)
         .on("GET", "dex.example.com/login", Answer::status(200, PAGE))
-        .on(
-            "POST",
-            "dex.example.com/login",
-            Answer::status(302, "").header("location", "/login"),
-        );
-    let body =
-        json!({ "username": "ops@example.com", "password": "hunter2-and-more", "site_url": SITE })
-            .to_string();
+        .on("POST", "dex.example.com/login", Answer::status(302, "").header("location", "/login"));
+    let body = json!({ "username": "ops@example.com", "password": "hunter2-and-more", "site_url": SITE })
+        .to_string();
     let reply = refusing.send("PUT", "/collect-bulk/credentials", &service(), body);
-    assert_eq!(
-        (reply.status(), reply.json()["code"].as_str()),
-        (400, Some("LOGIN_REFUSED"))
-    );
+    assert_eq!((reply.status(), reply.json()["code"].as_str()), (400, Some("LOGIN_REFUSED")));
     assert!(called(&refusing, "collect_credentials_save").is_empty());
     assert!(!format!("{:?}", refusing.logs()).contains("hunter2"));
 
-    for inside in [
-        "http://dex.example.com",
-        "https://127.0.0.1/",
-        "https://metadata.internal",
-        "ftp://x.example.com",
-    ] {
+    for inside in
+        ["http://dex.example.com", "https://127.0.0.1/", "https://metadata.internal", "ftp://x.example.com"]
+    {
         let body = json!({ "username": "u", "password": "p", "site_url": inside }).to_string();
         let reply = refusing.send("PUT", "/collect-bulk/credentials", &service(), body);
-        assert_eq!(
-            (reply.status(), reply.json()["code"].as_str()),
-            (400, Some("URL_REFUSED")),
-            "{inside}"
-        );
+        assert_eq!((reply.status(), reply.json()["code"].as_str()), (400, Some("URL_REFUSED")), "{inside}");
     }
-    let reply = refusing.send(
-        "PUT",
-        "/collect-bulk/credentials",
-        &service(),
-        r#"{"username":"u"}"#,
-    );
-    assert_eq!(
-        (reply.status(), reply.json()["code"].as_str()),
-        (400, Some("INVALID_JSON"))
-    );
+    let reply = refusing.send("PUT", "/collect-bulk/credentials", &service(), r#"{"username":"u"}"#);
+    assert_eq!((reply.status(), reply.json()["code"].as_str()), (400, Some("INVALID_JSON")));
 }
 
 #[test]
@@ -390,20 +280,13 @@ fn a_sealed_login_opens_for_its_own_company_and_key_ring_only() {
     };
     let another_ring = "k2:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
     let another_key = "k1:MTEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
-    for (company, ring) in [
-        ("another-company", KEYS),
-        (COMPANY, another_ring),
-        (COMPANY, another_key),
-    ] {
+    for (company, ring) in [("another-company", KEYS), (COMPANY, another_ring), (COMPANY, another_key)] {
         let app = site(App::new(collect_bulk::handle))
             .secret("CREDENTIALS_ENCRYPTION_KEYS", ring)
             .rpc("collect_dex_claim_one", claim(company))
             .rpc("collect_dex_finish", Answer::json(true))
             .rpc("collect_dex_end", Answer::status(204, ""));
         let reply = app.send("POST", "/collect-bulk", &service(), "");
-        assert_eq!(
-            (reply.status(), reply.json()["code"].as_str()),
-            (500, Some("CREDENTIALS_UNREADABLE"))
-        );
+        assert_eq!((reply.status(), reply.json()["code"].as_str()), (500, Some("CREDENTIALS_UNREADABLE")));
     }
 }

@@ -40,9 +40,5 @@ async fn status(cx: &Context) -> Result<Response> {
         .fetch_text()
         .await?;
     let body = [br#"{"success":true,"runs":"#.as_slice(), &runs, b"}"].concat();
-    Ok(Response::new(
-        200,
-        HeaderValue::from_static("application/json"),
-        body,
-    ))
+    Ok(Response::new(200, HeaderValue::from_static("application/json"), body))
 }

@@ -71,27 +71,16 @@ pub(crate) async fn collect(
         match batching.next_offset {
             Some(next) if batching.has_more && next > offset => offset = next,
             Some(next) if batching.has_more => {
-                return Err(Error::bad_gateway(format!(
-                    "SITE_URL goes from offset {offset} to {next}"
-                ))
-                .code("SITE_PROTOCOL"));
+                return Err(Error::bad_gateway(format!("SITE_URL goes from offset {offset} to {next}"))
+                    .code("SITE_PROTOCOL"));
             }
             _ => return Ok(total),
         }
     }
 }
 
-async fn call(
-    cx: &Context,
-    site: &str,
-    run_id: &str,
-    company_id: &str,
-    offset: usize,
-) -> Result<Bulk> {
-    let url = format!(
-        "{}/api/dex/collect-bulk?limit={LIMIT}&offset={offset}",
-        site.trim_end_matches('/')
-    );
+async fn call(cx: &Context, site: &str, run_id: &str, company_id: &str, offset: usize) -> Result<Bulk> {
+    let url = format!("{}/api/dex/collect-bulk?limit={LIMIT}&offset={offset}", site.trim_end_matches('/'));
     let request = http::Request::post(url)
         .header(CONTENT_TYPE, "application/json")
         .header(X_SERVICE_KEY, first_key(cx)?)
@@ -99,33 +88,24 @@ async fn call(
         // A `collect-bulk` on this same database works under this run's lease.
         .header(X_RUN_ID, run_id)
         .body(Bytes::from_static(b"{}"))?;
-    let options = FetchOptions {
-        timeout: TIMEOUT,
-        follow_redirects: false,
-        ..FetchOptions::default()
-    };
+    let options = FetchOptions { timeout: TIMEOUT, follow_redirects: false, ..FetchOptions::default() };
     let reply = cx.fetch_with(request, options).await?;
     let said: Result<Bulk, String> = from_json(reply.body());
     if let Some(error) = status_error(reply.status(), "SITE_URL") {
         // Its own words are worth more than the status.
         return Err(match said {
-            Ok(Bulk {
-                error: Some(words), ..
-            }) => Error::new(error.kind(), words),
+            Ok(Bulk { error: Some(words), .. }) => Error::new(error.kind(), words),
             _ => error,
         });
     }
     match said {
         Ok(bulk) if bulk.success => Ok(bulk),
-        Ok(bulk) => Err(Error::bad_gateway(
-            bulk.error
-                .unwrap_or_else(|| "SITE_URL reports a failure".into()),
-        )),
-        Err(problem) => Err(Error::bad_gateway(
-            "SITE_URL answers with something else than a collection",
-        )
-        .code("SITE_PROTOCOL")
-        .source(problem)),
+        Ok(bulk) => {
+            Err(Error::bad_gateway(bulk.error.unwrap_or_else(|| "SITE_URL reports a failure".into())))
+        }
+        Err(problem) => Err(Error::bad_gateway("SITE_URL answers with something else than a collection")
+            .code("SITE_PROTOCOL")
+            .source(problem)),
     }
 }
 

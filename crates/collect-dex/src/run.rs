@@ -24,16 +24,8 @@ struct Tick {
 /// Replies 202 with a run id at once and works on; with `?wait=true`, replies with the summary.
 pub(crate) async fn start(request: &Request, cx: &Context) -> Result<Response> {
     let wait = request.query_or("wait", false)?;
-    let tick: Tick = if request.body().is_empty() {
-        Tick::default()
-    } else {
-        request.json()?
-    };
-    let trigger = if tick.triggered_by.as_deref() == Some("cron") {
-        Trigger::Cron
-    } else {
-        Trigger::Manual
-    };
+    let tick: Tick = if request.body().is_empty() { Tick::default() } else { request.json()? };
+    let trigger = if tick.triggered_by.as_deref() == Some("cron") { Trigger::Cron } else { Trigger::Manual };
     let run = Run {
         id: cx.uuid(),
         trigger,
@@ -63,18 +55,10 @@ struct Run {
 impl Run {
     async fn collect(self) -> Result<Summary> {
         let started = self.cx.now();
-        let mut summary = Summary {
-            run_id: self.id.clone(),
-            ..Summary::default()
-        };
+        let mut summary = Summary { run_id: self.id.clone(), ..Summary::default() };
         let outcome = self.collect_due(&mut summary).await;
         summary.success = outcome.is_ok();
-        self.report(
-            &summary,
-            outcome.as_ref().err(),
-            (self.cx.now() - started).whole_milliseconds(),
-        )
-        .await;
+        self.report(&summary, outcome.as_ref().err(), (self.cx.now() - started).whole_milliseconds()).await;
         outcome.map(|()| summary)
     }
 
@@ -123,22 +107,12 @@ impl Run {
         self.budget.spend();
         let noted = match &outcome {
             // The budget ended it: it stays due and the next tick goes on.
-            Ok(Collected {
-                next_offset: Some(_),
-                ..
-            }) => store::release(&self.cx, &self.id, &[&claim.company_id])
-                .await
-                .map(|()| true),
+            Ok(Collected { next_offset: Some(_), .. }) => {
+                store::release(&self.cx, &self.id, &[&claim.company_id]).await.map(|()| true)
+            }
             outcome => {
                 let records = result.records_collected;
-                store::finish(
-                    &self.cx,
-                    &self.id,
-                    &claim.company_id,
-                    records,
-                    outcome.as_ref().err(),
-                )
-                .await
+                store::finish(&self.cx, &self.id, &claim.company_id, records, outcome.as_ref().err()).await
             }
         };
         let mut fields = json!({
@@ -158,8 +132,7 @@ impl Run {
             Err(error) => fields["not_noted"] = error.chain().into(),
         }
         if outcome.is_ok() && fields.get("not_noted").is_none() {
-            self.cx
-                .log(ironferry::Level::Debug, "collect_dex.company", fields);
+            self.cx.log(ironferry::Level::Debug, "collect_dex.company", fields);
         } else {
             self.cx.warn("collect_dex.company_failed", fields);
         }
@@ -168,9 +141,7 @@ impl Run {
 
     async fn fetch(&self, claim: &Claim) -> Result<Collected> {
         let outcome = match self.cx.secret("SITE_URL") {
-            Some(site) => {
-                remote::collect(&self.cx, &self.budget, site.expose(), &self.id, claim).await
-            }
+            Some(site) => remote::collect(&self.cx, &self.budget, site.expose(), &self.id, claim).await,
             None => company::collect(&self.cx, &self.budget, claim, Batch::default()).await,
         };
         if let Err(error) = &outcome
@@ -194,10 +165,7 @@ impl Run {
         let ended = store::end(&self.cx, &self.id, summary, failure).await;
         self.cx.info("collect_dex.done", fields);
         if let Err(error) = ended {
-            self.cx.warn(
-                "collect_dex.not_noted",
-                json!({ "run": self.id, "error": error.chain() }),
-            );
+            self.cx.warn("collect_dex.not_noted", json!({ "run": self.id, "error": error.chain() }));
         }
     }
 }

@@ -64,10 +64,7 @@ impl CompanyResult {
     }
 
     pub(crate) fn skipped(claim: &Claim, reason: &str) -> Self {
-        Self {
-            skipped: Some(reason.to_owned()),
-            ..Self::of(claim)
-        }
+        Self { skipped: Some(reason.to_owned()), ..Self::of(claim) }
     }
 
     pub(crate) fn collected(claim: &Claim, collected: Collected) -> Self {
@@ -81,11 +78,7 @@ impl CompanyResult {
     }
 
     pub(crate) fn failed(claim: &Claim, error: &Error) -> Self {
-        Self {
-            error: Some(error.to_string()),
-            code: Some(error.as_code().to_owned()),
-            ..Self::of(claim)
-        }
+        Self { error: Some(error.to_string()), code: Some(error.as_code().to_owned()), ..Self::of(claim) }
     }
 }
 

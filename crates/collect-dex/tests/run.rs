@@ -44,163 +44,76 @@ fn a_run_collects_what_is_due_and_says_whom_it_skipped() {
     let app = collector()
         .rpc(
             "collect_dex_claim",
-            Answer::json(json!([
-                claim(1, None),
-                claim(2, Some("no credentials")),
-                claim(3, None)
-            ])),
+            Answer::json(json!([claim(1, None), claim(2, Some("no credentials")), claim(3, None)])),
         )
-        .on(
-            "POST",
-            "/api/dex/collect-bulk?limit=15&offset=0",
-            vec![bulk(15, Some(15)), bulk(2, None)],
-        )
-        .on(
-            "POST",
-            "/api/dex/collect-bulk?limit=15&offset=15",
-            bulk(4, None),
-        );
+        .on("POST", "/api/dex/collect-bulk?limit=15&offset=0", vec![bulk(15, Some(15)), bulk(2, None)])
+        .on("POST", "/api/dex/collect-bulk?limit=15&offset=15", bulk(4, None));
     let summary = app.post_as_service("/collect-dex?wait=true", "").json();
     assert_eq!(
-        (
-            &summary["companiesProcessed"],
-            &summary["successfulCollections"],
-            &summary["totalRecords"]
-        ),
+        (&summary["companiesProcessed"], &summary["successfulCollections"], &summary["totalRecords"]),
         (&json!(2), &json!(2), &json!(21))
     );
-    let skipped = summary["results"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|one| one["company_id"] == "company-2")
-        .unwrap();
-    assert_eq!(
-        (&skipped["success"], &skipped["skipped"]),
-        (&json!(false), &json!("no credentials"))
-    );
+    let skipped =
+        summary["results"].as_array().unwrap().iter().find(|one| one["company_id"] == "company-2").unwrap();
+    assert_eq!((&skipped["success"], &skipped["skipped"]), (&json!(false), &json!("no credentials")));
 
-    let handed_over = app
-        .calls()
-        .into_iter()
-        .find(|call| call.url.starts_with(SITE_URL))
-        .unwrap();
-    assert_eq!(
-        handed_over.headers["x-service-key"],
-        ironferry::testing::SERVICE_KEY
-    );
+    let handed_over = app.calls().into_iter().find(|call| call.url.starts_with(SITE_URL)).unwrap();
+    assert_eq!(handed_over.headers["x-service-key"], ironferry::testing::SERVICE_KEY);
     assert_eq!(handed_over.headers["x-company-id"], "company-1");
-    assert_eq!(
-        handed_over.headers["x-run-id"],
-        summary["run_id"].as_str().unwrap()
-    );
+    assert_eq!(handed_over.headers["x-run-id"], summary["run_id"].as_str().unwrap());
     let ended = &called(&app, "collect_dex_end")[0];
-    assert_eq!(
-        (&ended["p_status"], &ended["p_summary"]),
-        (&json!("succeeded"), &summary)
-    );
+    assert_eq!((&ended["p_status"], &ended["p_summary"]), (&json!("succeeded"), &summary));
 }
 
 #[test]
 fn a_tick_is_accepted_at_once_and_works_on() {
-    let app = collector()
-        .rpc("collect_dex_claim", Answer::json(json!([claim(1, None)])))
-        .on(
-            "POST",
-            "/api/dex/collect-bulk",
-            bulk(3, None).after(Duration::from_secs(30)),
-        );
+    let app = collector().rpc("collect_dex_claim", Answer::json(json!([claim(1, None)]))).on(
+        "POST",
+        "/api/dex/collect-bulk",
+        bulk(3, None).after(Duration::from_secs(30)),
+    );
     let reply = app.post_as_service("/collect-dex", r#"{"triggered_by":"cron"}"#);
     assert_eq!(reply.status(), 202);
     let run_id = reply.json()["run_id"].clone();
     let ended = &called(&app, "collect_dex_end")[0];
-    assert_eq!(
-        (&ended["p_run_id"], &ended["p_summary"]["totalRecords"]),
-        (&run_id, &json!(3))
-    );
-    assert_eq!(
-        called(&app, "collect_dex_claim")[0]["p_triggered_by"],
-        "cron"
-    );
+    assert_eq!((&ended["p_run_id"], &ended["p_summary"]["totalRecords"]), (&run_id, &json!(3)));
+    assert_eq!(called(&app, "collect_dex_claim")[0]["p_triggered_by"], "cron");
 }
 
 #[test]
 fn one_companys_failure_and_slowness_are_its_own() {
     let app = collector()
-        .rpc(
-            "collect_dex_claim",
-            Answer::json(json!([claim(1, None), claim(2, None), claim(3, None)])),
-        )
+        .rpc("collect_dex_claim", Answer::json(json!([claim(1, None), claim(2, None), claim(3, None)])))
         .on(
             "POST",
             "/api/dex/collect-bulk",
             vec![
                 Answer::hang(),
-                Answer::status(
-                    502,
-                    r#"{"success":false,"error":"the DEX site answered 500"}"#,
-                ),
+                Answer::status(502, r#"{"success":false,"error":"the DEX site answered 500"}"#),
                 bulk(1, None),
             ],
         );
     let summary = app.post_as_service("/collect-dex?wait=true", "").json();
-    assert_eq!(
-        (
-            &summary["companiesProcessed"],
-            &summary["successfulCollections"]
-        ),
-        (&json!(3), &json!(1))
-    );
-    let mut errors: Vec<_> = summary["results"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(|one| one["error"].as_str())
-        .collect();
+    assert_eq!((&summary["companiesProcessed"], &summary["successfulCollections"]), (&json!(3), &json!(1)));
+    let mut errors: Vec<_> =
+        summary["results"].as_array().unwrap().iter().filter_map(|one| one["error"].as_str()).collect();
     errors.sort_unstable();
-    assert_eq!(
-        errors,
-        [
-            "a service did not answer in time",
-            "the DEX site answered 500"
-        ]
-    );
+    assert_eq!(errors, ["a service did not answer in time", "the DEX site answered 500"]);
     let finished = called(&app, "collect_dex_finish");
-    assert_eq!(
-        finished
-            .iter()
-            .filter(|one| one["p_success"] == false)
-            .count(),
-        2
-    );
+    assert_eq!(finished.iter().filter(|one| one["p_success"] == false).count(), 2);
 }
 
 #[test]
 fn companies_are_collected_side_by_side_and_bounded() {
-    let due = |count: usize| {
-        Answer::json(
-            (0..count)
-                .map(|number| claim(number, None))
-                .collect::<Vec<_>>(),
-        )
-    };
+    let due = |count: usize| Answer::json((0..count).map(|number| claim(number, None)).collect::<Vec<_>>());
     let app = collector()
         .secret("COLLECT_CONCURRENCY", "10")
         .rpc("collect_dex_claim", vec![due(10), due(5), due(5), due(0)])
-        .on(
-            "POST",
-            "/api/dex/collect-bulk",
-            bulk(1, None).after(Duration::from_secs(1)),
-        );
+        .on("POST", "/api/dex/collect-bulk", bulk(1, None).after(Duration::from_secs(1)));
     let summary = app.post_as_service("/collect-dex?wait=true", "").json();
     assert_eq!(summary["successfulCollections"], 20);
-    let took = app
-        .logs()
-        .iter()
-        .find(|line| line["event"] == "collect_dex.done")
-        .unwrap()["ms"]
-        .as_i64()
-        .unwrap();
+    let took =
+        app.logs().iter().find(|line| line["event"] == "collect_dex.done").unwrap()["ms"].as_i64().unwrap();
     assert_eq!(took, 2_000, "twenty seconds of waiting, ten at a time");
 }
 
@@ -216,20 +129,18 @@ fn a_run_stops_claiming_when_its_time_is_over() {
                 Answer::json(json!([claim(3, None)])),
             ],
         )
-        .on(
-            "POST",
-            "/api/dex/collect-bulk",
-            bulk(1, None).after(Duration::from_secs(2)),
-        );
+        .on("POST", "/api/dex/collect-bulk", bulk(1, None).after(Duration::from_secs(2)));
     let summary = app.post_as_service("/collect-dex?wait=true", "").json();
     assert_eq!(summary["companiesProcessed"], 6, "two each at 0, 2 and 4 s");
 }
 
 #[test]
 fn an_offset_that_does_not_grow_is_an_error_and_not_a_loop() {
-    let app = collector()
-        .rpc("collect_dex_claim", Answer::json(json!([claim(1, None)])))
-        .on("POST", "/api/dex/collect-bulk", bulk(1, Some(0)));
+    let app = collector().rpc("collect_dex_claim", Answer::json(json!([claim(1, None)]))).on(
+        "POST",
+        "/api/dex/collect-bulk",
+        bulk(1, Some(0)),
+    );
     let summary = app.post_as_service("/collect-dex?wait=true", "").json();
     assert_eq!(summary["results"][0]["code"], "SITE_PROTOCOL");
 }
@@ -238,16 +149,9 @@ fn an_offset_that_does_not_grow_is_an_error_and_not_a_loop() {
 fn a_database_that_is_down_is_a_503_for_who_waits_and_a_log_line_for_cron() {
     let app = App::new(collect_dex::handle);
     let reply = app.post_as_service("/collect-dex?wait=true", "");
-    assert_eq!(
-        (reply.status(), reply.json()["code"].as_str()),
-        (503, Some("DATABASE_UNAVAILABLE"))
-    );
+    assert_eq!((reply.status(), reply.json()["code"].as_str()), (503, Some("DATABASE_UNAVAILABLE")));
     assert_eq!(app.post_as_service("/collect-dex", "").status(), 202);
-    assert!(
-        app.logs()
-            .iter()
-            .any(|line| line["event"] == "collect_dex.done" && line["error"].is_string())
-    );
+    assert!(app.logs().iter().any(|line| line["event"] == "collect_dex.done" && line["error"].is_string()));
 }
 
 #[test]
@@ -255,31 +159,11 @@ fn only_services_may_call() {
     let app = collector();
     assert_eq!(app.post("/collect-dex", "").status(), 401);
     assert_eq!(app.get("/collect-dex/status").status(), 401);
-    let anon = [
-        ("apikey", "sb_publishable_for_tests"),
-        ("authorization", "Bearer sb_publishable_for_tests"),
-    ];
-    assert_eq!(
-        app.send("POST", "/collect-dex", &anon, "").json()["code"],
-        "INVALID_SERVICE_KEY"
-    );
+    let anon = [("apikey", "sb_publishable_for_tests"), ("authorization", "Bearer sb_publishable_for_tests")];
+    assert_eq!(app.send("POST", "/collect-dex", &anon, "").json()["code"], "INVALID_SERVICE_KEY");
     let secret = [("apikey", "sb_secret_for_tests")];
-    assert_eq!(
-        app.send("GET", "/collect-dex", &secret, "").json()["code"],
-        "METHOD_NOT_ALLOWED"
-    );
-    assert_eq!(
-        app.send("GET", "/collect-dex/nothing", &secret, "").json()["code"],
-        "NOT_FOUND"
-    );
-    assert_eq!(
-        app.send("POST", "/collect-dex", &secret, "{nonsense")
-            .json()["code"],
-        "INVALID_JSON"
-    );
-    assert_eq!(
-        app.send("POST", "/collect-dex?wait=perhaps", &secret, "")
-            .json()["code"],
-        "INVALID_QUERY"
-    );
+    assert_eq!(app.send("GET", "/collect-dex", &secret, "").json()["code"], "METHOD_NOT_ALLOWED");
+    assert_eq!(app.send("GET", "/collect-dex/nothing", &secret, "").json()["code"], "NOT_FOUND");
+    assert_eq!(app.send("POST", "/collect-dex", &secret, "{nonsense").json()["code"], "INVALID_JSON");
+    assert_eq!(app.send("POST", "/collect-dex?wait=perhaps", &secret, "").json()["code"], "INVALID_QUERY");
 }

@@ -24,10 +24,7 @@ impl Budget {
     pub fn new(cx: &Context) -> Result<Self> {
         let seconds = cx.setting("COLLECT_SECONDS", SECONDS)?;
         let requests = cx.setting("COLLECT_REQUESTS", REQUESTS)?;
-        Ok(Self {
-            ends: cx.now() + Duration::from_secs(seconds),
-            requests: Cell::new(requests),
-        })
+        Ok(Self { ends: cx.now() + Duration::from_secs(seconds), requests: Cell::new(requests) })
     }
 
     /// Whether new work may begin.

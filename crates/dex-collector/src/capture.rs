@@ -45,10 +45,7 @@ impl Capture {
             _ => (STANDARD.encode(raw), "base64"),
         };
         // A file with several dumps holds the reading that was asked for in its last one.
-        let report = eva_dts::parse(raw)
-            .pop()
-            .map(|dump| dump.report())
-            .unwrap_or_default();
+        let report = eva_dts::parse(raw).pop().map(|dump| dump.report()).unwrap_or_default();
         Self {
             dex_id: row.dex_id,
             case_serial: row.case_serial.clone(),

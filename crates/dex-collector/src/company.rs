@@ -56,31 +56,18 @@ pub struct CaptureError {
 }
 
 /// Collects a company whose lease the run holds. Ends early, and says where, when the budget is spent.
-pub async fn collect(
-    cx: &Context,
-    budget: &Budget,
-    claim: &Claim,
-    batch: Batch,
-) -> Result<Collected> {
+pub async fn collect(cx: &Context, budget: &Budget, claim: &Claim, batch: Batch) -> Result<Collected> {
     let login = claim.login()?.open(cx, &claim.company_id)?;
     let site = claim.site_url.as_deref().unwrap_or_default();
     let mut session = Session::login(cx, budget, site, &login).await?;
 
     let listed = session.list(window(cx, claim)).await?;
-    let end = batch.limit.map_or(listed.len(), |limit| {
-        listed.len().min(batch.offset.saturating_add(limit))
-    });
+    let end = batch.limit.map_or(listed.len(), |limit| listed.len().min(batch.offset.saturating_add(limit)));
     let slice = listed.get(batch.offset..end).unwrap_or_default();
     let new = only_new(cx, budget, claim, slice).await?;
 
-    let mut work = Download {
-        cx,
-        budget,
-        claim,
-        session,
-        collected: Collected::default(),
-        machines: HashSet::new(),
-    };
+    let mut work =
+        Download { cx, budget, claim, session, collected: Collected::default(), machines: HashSet::new() };
     let complete = work.run(&new).await?;
     let collected = Collected {
         available: listed.len(),
@@ -93,14 +80,10 @@ pub async fn collect(
         ..work.collected
     };
     match collected.errors.first() {
-        Some(first) if collected.records == 0 && collected.errors.len() == new.len() => {
-            Err(Error::bad_gateway(format!(
-                "none of {} captures could be collected: {}",
-                new.len(),
-                first.error
-            ))
-            .code("CAPTURES_FAILED"))
-        }
+        Some(first) if collected.records == 0 && collected.errors.len() == new.len() => Err(
+            Error::bad_gateway(format!("none of {} captures could be collected: {}", new.len(), first.error))
+                .code("CAPTURES_FAILED"),
+        ),
         _ => Ok(collected),
     }
 }
@@ -108,10 +91,7 @@ pub async fn collect(
 fn window(cx: &Context, claim: &Claim) -> Window {
     let now = cx.now();
     let first = now - time::Duration::days(FIRST_DAYS);
-    Window {
-        from: claim.last_succeeded_at.map_or(first, |last| last - OVERLAP),
-        to: now + AHEAD,
-    }
+    Window { from: claim.last_succeeded_at.map_or(first, |last| last - OVERLAP), to: now + AHEAD }
 }
 
 async fn only_new<'a>(
@@ -125,14 +105,8 @@ async fn only_new<'a>(
     }
     budget.spend();
     let ids: Vec<i64> = listed.iter().map(|row| row.dex_id).collect();
-    let unseen: HashSet<i64> = store::unseen(cx, &claim.company_id, &ids)
-        .await?
-        .into_iter()
-        .collect();
-    Ok(listed
-        .iter()
-        .filter(|row| unseen.contains(&row.dex_id))
-        .collect())
+    let unseen: HashSet<i64> = store::unseen(cx, &claim.company_id, &ids).await?.into_iter().collect();
+    Ok(listed.iter().filter(|row| unseen.contains(&row.dex_id)).collect())
 }
 
 struct Download<'a> {
@@ -181,20 +155,13 @@ impl Download<'_> {
             match stored.outcome.as_str() {
                 "stored" => {
                     self.collected.records += 1;
-                    let machine = captures
-                        .iter()
-                        .find(|capture| capture.dex_id == stored.dex_id);
-                    self.machines
-                        .extend(machine.map(|capture| capture.case_serial.clone()));
+                    let machine = captures.iter().find(|capture| capture.dex_id == stored.dex_id);
+                    self.machines.extend(machine.map(|capture| capture.case_serial.clone()));
                 }
                 // Another run was faster: it is there, which is what was wanted.
                 "duplicate" => {}
-                _ => self.failed(
-                    stored.dex_id,
-                    stored
-                        .error
-                        .unwrap_or_else(|| "the database rejected it".into()),
-                ),
+                _ => self
+                    .failed(stored.dex_id, stored.error.unwrap_or_else(|| "the database rejected it".into())),
             }
         }
         Ok(())

@@ -25,11 +25,7 @@ impl Cookies {
 
     /// The `Cookie` header's value.
     pub(crate) fn header(&self) -> String {
-        self.0
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect::<Vec<_>>()
-            .join("; ")
+        self.0.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("; ")
     }
 }
 
@@ -41,10 +37,7 @@ mod tests {
     fn a_cookie_with_a_date_is_one_cookie_and_the_last_of_a_name_stays() {
         let mut cookies = Cookies::default();
         for headers in [
-            [
-                "session=one; Expires=Wed, 21 Oct 2026 07:28:00 GMT; HttpOnly",
-                "XSRF-TOKEN=a%3D=; Path=/",
-            ],
+            ["session=one; Expires=Wed, 21 Oct 2026 07:28:00 GMT; HttpOnly", "XSRF-TOKEN=a%3D=; Path=/"],
             ["session=two", "malformed"],
         ] {
             let mut reply = HeaderMap::new();

@@ -40,12 +40,8 @@ impl Sealed {
     pub fn open(&self, cx: &Context, company_id: &str) -> Result<Login> {
         let ring = KeyRing::from_secret(cx, KEYS)?;
         let open = |part, sealed| ring.open(&place(company_id, part), sealed);
-        let login = open("username", &self.username).and_then(|username| {
-            Ok(Login {
-                username,
-                password: open("password", &self.password)?,
-            })
-        });
+        let login = open("username", &self.username)
+            .and_then(|username| Ok(Login { username, password: open("password", &self.password)? }));
         login.map_err(|error| {
             Error::internal("the company's stored login cannot be read: save it again")
                 .code("CREDENTIALS_UNREADABLE")

@@ -55,13 +55,10 @@ impl Claim {
     /// The sealed login; the database gives a claim without one a reason to skip it.
     pub fn login(&self) -> Result<Sealed> {
         match (&self.username_encrypted, &self.password_encrypted) {
-            (Some(username), Some(password)) => Ok(Sealed {
-                username: username.clone(),
-                password: password.clone(),
-            }),
-            _ => {
-                Err(Error::bad_request("the company has no DEX credentials").code("NO_CREDENTIALS"))
+            (Some(username), Some(password)) => {
+                Ok(Sealed { username: username.clone(), password: password.clone() })
             }
+            _ => Err(Error::bad_request("the company has no DEX credentials").code("NO_CREDENTIALS")),
         }
     }
 }
@@ -73,12 +70,7 @@ pub fn lease_seconds(cx: &Context) -> Result<u32> {
 }
 
 /// Leases up to so many companies that are due, the longest due first.
-pub async fn claim(
-    cx: &Context,
-    run_id: &str,
-    trigger: Trigger,
-    limit: usize,
-) -> Result<Vec<Claim>> {
+pub async fn claim(cx: &Context, run_id: &str, trigger: Trigger, limit: usize) -> Result<Vec<Claim>> {
     let arguments = json!({
         "p_run_id": run_id,
         "p_triggered_by": trigger.name(),
@@ -89,36 +81,24 @@ pub async fn claim(
 }
 
 /// Leases one company, due or not. 409 when another run has it, 404 when there is none.
-pub async fn claim_one(
-    cx: &Context,
-    run_id: &str,
-    trigger: Trigger,
-    company_id: &str,
-) -> Result<Claim> {
+pub async fn claim_one(cx: &Context, run_id: &str, trigger: Trigger, company_id: &str) -> Result<Claim> {
     let arguments = json!({
         "p_run_id": run_id,
         "p_triggered_by": trigger.name(),
         "p_company_id": company_id,
         "p_lease_seconds": lease_seconds(cx)?,
     });
-    let claims: Result<Vec<Claim>> = cx
-        .db()
-        .rpc("collect_dex_claim_one", &arguments)
-        .fetch()
-        .await;
-    let claims =
-        claims.map_err(
-            |error| match error.database().map(|problem| problem.code.as_str()) {
-                Some("P0002" | "22P02") => {
-                    Error::new(ironferry::Kind::NotFound, "there is no such company")
-                        .code("COMPANY_NOT_FOUND")
-                }
-                _ => error,
-            },
-        )?;
-    claims.into_iter().next().ok_or_else(|| {
-        Error::conflict("the company is being collected by another run").code("COLLECTING")
-    })
+    let claims: Result<Vec<Claim>> = cx.db().rpc("collect_dex_claim_one", &arguments).fetch().await;
+    let claims = claims.map_err(|error| match error.database().map(|problem| problem.code.as_str()) {
+        Some("P0002" | "22P02") => {
+            Error::new(ironferry::Kind::NotFound, "there is no such company").code("COMPANY_NOT_FOUND")
+        }
+        _ => error,
+    })?;
+    claims
+        .into_iter()
+        .next()
+        .ok_or_else(|| Error::conflict("the company is being collected by another run").code("COLLECTING"))
 }
 
 /// Of the listed captures, those that are not stored yet.
@@ -128,10 +108,7 @@ pub async fn unseen(cx: &Context, company_id: &str, dex_ids: &[i64]) -> Result<V
         p_company_id: &'a str,
         p_dex_ids: &'a [i64],
     }
-    let arguments = Arguments {
-        p_company_id: company_id,
-        p_dex_ids: dex_ids,
-    };
+    let arguments = Arguments { p_company_id: company_id, p_dex_ids: dex_ids };
     cx.db().rpc("collect_dex_unseen", &arguments).fetch().await
 }
 
@@ -155,10 +132,7 @@ pub async fn record(cx: &Context, company_id: &str, captures: &[Capture]) -> Res
         p_company_id: &'a str,
         p_captures: &'a [Capture],
     }
-    let arguments = Arguments {
-        p_company_id: company_id,
-        p_captures: captures,
-    };
+    let arguments = Arguments { p_company_id: company_id, p_captures: captures };
     cx.db().rpc("collect_dex_store", &arguments).fetch().await
 }
 
@@ -190,14 +164,8 @@ pub async fn release(cx: &Context, run_id: &str, company_ids: &[&str]) -> Result
         p_run_id: &'a str,
         p_company_ids: &'a [&'a str],
     }
-    let arguments = Arguments {
-        p_run_id: run_id,
-        p_company_ids: company_ids,
-    };
-    cx.db()
-        .rpc("collect_dex_release", &arguments)
-        .execute()
-        .await
+    let arguments = Arguments { p_run_id: run_id, p_company_ids: company_ids };
+    cx.db().rpc("collect_dex_release", &arguments).execute().await
 }
 
 /// Ends a run in the ledger with what it has to report.
@@ -218,11 +186,7 @@ pub async fn end(
     }
     let arguments = Arguments {
         p_run_id: run_id,
-        p_status: if failure.is_none() {
-            "succeeded"
-        } else {
-            "failed"
-        },
+        p_status: if failure.is_none() { "succeeded" } else { "failed" },
         p_summary: summary,
         p_error: failure.map(ToString::to_string),
     };
@@ -248,27 +212,17 @@ pub async fn save_login(
     if let Some(user_id) = user_id {
         arguments["p_user_id"] = user_id.into();
     }
-    cx.db()
-        .rpc("collect_credentials_save", &arguments)
-        .fetch()
-        .await
+    cx.db().rpc("collect_credentials_save", &arguments).fetch().await
 }
 
 /// Notes whether the site took the login: `valid` or `invalid`.
 pub async fn mark_login(cx: &Context, company_id: &str, status: &str) -> Result<()> {
     let arguments = json!({ "p_company_id": company_id, "p_status": status });
-    cx.db()
-        .rpc("collect_credentials_checked", &arguments)
-        .execute()
-        .await
+    cx.db().rpc("collect_credentials_checked", &arguments).execute().await
 }
 
 /// The company of the user who calls; 403 when there is none.
 pub async fn company_of_caller(cx: &Context) -> Result<String> {
-    let company: Option<String> = cx
-        .db_as_user()
-        .rpc("my_company_id", &json!({}))
-        .fetch()
-        .await?;
+    let company: Option<String> = cx.db_as_user().rpc("my_company_id", &json!({})).fetch().await?;
     company.ok_or_else(|| Error::forbidden("you belong to no company").code("NO_COMPANY"))
 }

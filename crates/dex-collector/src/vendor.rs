@@ -72,14 +72,7 @@ impl<'a> Session<'a> {
     ) -> Result<Self> {
         outbound::guard(cx, site_url)?;
         let site = site_url.trim_end_matches('/').to_owned();
-        let mut session = Self {
-            cx,
-            budget,
-            site,
-            login,
-            cookies: Cookies::default(),
-            csrf: String::new(),
-        };
+        let mut session = Self { cx, budget, site, login, cookies: Cookies::default(), csrf: String::new() };
         session.renew().await?;
         Ok(session)
     }
@@ -88,19 +81,14 @@ impl<'a> Session<'a> {
     async fn renew(&mut self) -> Result<()> {
         self.cookies = Cookies::default();
         let page = self.send(Method::GET, "/login", Body::None).await?;
-        self.csrf =
-            csrf_token(&page).ok_or_else(|| protocol("its login page has no CSRF token"))?;
+        self.csrf = csrf_token(&page).ok_or_else(|| protocol("its login page has no CSRF token"))?;
         let form = form(&[
             ("_token", &self.csrf),
             ("email", self.login.username.expose()),
             ("password", self.login.password.expose()),
         ]);
         let reply = self.send(Method::POST, "/login", Body::Form(form)).await?;
-        let location = reply
-            .headers()
-            .get(LOCATION)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or("");
+        let location = reply.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("");
         if !reply.status().is_redirection() || location.contains("/login") {
             return Err(Error::bad_gateway("the DEX site refuses the login").code("LOGIN_REFUSED"));
         }
@@ -115,9 +103,7 @@ impl<'a> Session<'a> {
     pub async fn list(&mut self, window: Window) -> Result<Vec<Listed>> {
         let mut rows = BTreeMap::new();
         for page in 0..MAX_PAGES {
-            let body = self
-                .authenticated("/dex", &list_form(page * PAGE_ROWS, window)?)
-                .await?;
+            let body = self.authenticated("/dex", &list_form(page * PAGE_ROWS, window)?).await?;
             let listing: Listing = from_json(&body)
                 .map_err(|problem| protocol("its list is not the one expected").source(problem))?;
             let (count, total) = (listing.data.len(), listing.total);
@@ -135,16 +121,13 @@ impl<'a> Session<'a> {
     /// Downloads one capture.
     pub async fn fetch(&mut self, dex_id: i64) -> Result<Bytes> {
         let id = dex_id.to_string();
-        self.authenticated(&format!("/dex/getRawDex/{id}"), &form(&[("dexId", &id)]))
-            .await
+        self.authenticated(&format!("/dex/getRawDex/{id}"), &form(&[("dexId", &id)])).await
     }
 
     /// A POST as the page's own scripts make it. A session that has expired is renewed once.
     async fn authenticated(&mut self, path: &str, body: &str) -> Result<Bytes> {
         for renewed in [false, true] {
-            let reply = self
-                .send(Method::POST, path, Body::Script(body.to_owned()))
-                .await?;
+            let reply = self.send(Method::POST, path, Body::Script(body.to_owned())).await?;
             if is_expired(reply.status()) {
                 if renewed {
                     break;
@@ -160,25 +143,14 @@ impl<'a> Session<'a> {
                 .headers()
                 .get(CONTENT_TYPE)
                 .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-            return if html {
-                Err(protocol("it sent a page of HTML"))
-            } else {
-                Ok(reply.into_body())
-            };
+            return if html { Err(protocol("it sent a page of HTML")) } else { Ok(reply.into_body()) };
         }
         Err(Error::bad_gateway("the DEX site ends each session at once").code("SESSION_REFUSED"))
     }
 
-    async fn send(
-        &mut self,
-        method: Method,
-        path: &str,
-        body: Body,
-    ) -> Result<http::Response<Bytes>> {
+    async fn send(&mut self, method: Method, path: &str, body: Body) -> Result<http::Response<Bytes>> {
         self.budget.spend();
-        let mut request = http::Request::builder()
-            .method(method)
-            .uri(format!("{}{path}", self.site));
+        let mut request = http::Request::builder().method(method).uri(format!("{}{path}", self.site));
         let cookies = self.cookies.header();
         if !cookies.is_empty() {
             request = request.header(COOKIE, cookies);
@@ -198,28 +170,22 @@ impl<'a> Session<'a> {
                 text.into()
             }
         };
-        let options = FetchOptions {
-            timeout: TIMEOUT,
-            max_body: MAX_BODY,
-            follow_redirects: false,
-        };
-        let reply = self
-            .cx
-            .fetch_with(request.body(bytes)?, options)
-            .await
-            .map_err(|error| match Error::from(error) {
-                error if error.status() == StatusCode::GATEWAY_TIMEOUT => {
-                    Error::timeout("the DEX site does not answer")
-                        .code("SITE_TIMEOUT")
-                        .source(error)
+        let options = FetchOptions { timeout: TIMEOUT, max_body: MAX_BODY, follow_redirects: false };
+        let reply =
+            self.cx.fetch_with(request.body(bytes)?, options).await.map_err(|error| {
+                match Error::from(error) {
+                    error if error.status() == StatusCode::GATEWAY_TIMEOUT => {
+                        Error::timeout("the DEX site does not answer").code("SITE_TIMEOUT").source(error)
+                    }
+                    error => Error::bad_gateway("the DEX site cannot be reached")
+                        .code("SITE_UNREACHABLE")
+                        .source(error),
                 }
-                error => Error::bad_gateway("the DEX site cannot be reached")
-                    .code("SITE_UNREACHABLE")
-                    .source(error),
             })?;
         if reply.status().is_server_error() || reply.status() == StatusCode::TOO_MANY_REQUESTS {
-            return Err(status_error(reply.status(), "the DEX site")
-                .unwrap_or_else(|| protocol("its status")));
+            return Err(
+                status_error(reply.status(), "the DEX site").unwrap_or_else(|| protocol("its status"))
+            );
         }
         self.cookies.store(reply.headers());
         Ok(reply)
@@ -242,28 +208,17 @@ fn is_expired(status: StatusCode) -> bool {
 }
 
 fn protocol(what: &'static str) -> Error {
-    Error::bad_gateway(format!(
-        "the DEX site answers in a way that is not understood: {what}"
-    ))
-    .code("SITE_PROTOCOL")
+    Error::bad_gateway(format!("the DEX site answers in a way that is not understood: {what}"))
+        .code("SITE_PROTOCOL")
 }
 
 /// `<meta name="csrf-token" content="…">`, wherever the attributes stand.
 fn csrf_token(page: &http::Response<Bytes>) -> Option<String> {
     let page = std::str::from_utf8(page.body()).ok()?;
-    let tag = page
-        .split('<')
-        .find(|tag| tag.starts_with("meta") && tag.contains("csrf-token"))?;
+    let tag = page.split('<').find(|tag| tag.starts_with("meta") && tag.contains("csrf-token"))?;
     let (_, rest) = tag.split_once("content=")?;
-    let quote = rest
-        .chars()
-        .next()
-        .filter(|quote| matches!(quote, '"' | '\''))?;
-    rest[1..]
-        .split(quote)
-        .next()
-        .filter(|token| !token.is_empty())
-        .map(str::to_owned)
+    let quote = rest.chars().next().filter(|quote| matches!(quote, '"' | '\''))?;
+    rest[1..].split(quote).next().filter(|token| !token.is_empty()).map(str::to_owned)
 }
 
 fn form(fields: &[(&str, &str)]) -> String {
@@ -292,16 +247,9 @@ const COLUMNS: [&str; 10] = [
 fn list_form(start: usize, window: Window) -> Result<String> {
     let (start, length) = (start.to_string(), PAGE_ROWS.to_string());
     let (from, to) = (bound(window.from)?, bound(window.to)?);
-    let columns: Vec<(String, &str)> = COLUMNS
-        .iter()
-        .enumerate()
-        .map(|(index, name)| (format!("columns[{index}][data]"), *name))
-        .collect();
-    let mut fields = vec![
-        ("draw", "1"),
-        ("start", start.as_str()),
-        ("length", length.as_str()),
-    ];
+    let columns: Vec<(String, &str)> =
+        COLUMNS.iter().enumerate().map(|(index, name)| (format!("columns[{index}][data]"), *name)).collect();
+    let mut fields = vec![("draw", "1"), ("start", start.as_str()), ("length", length.as_str())];
     fields.extend(columns.iter().map(|(name, value)| (name.as_str(), *value)));
     fields.extend([
         ("order[0][column]", "2"),
@@ -316,9 +264,8 @@ fn list_form(start: usize, window: Window) -> Result<String> {
 /// `YYYY-MM-DDTHH:MM:SS+00:00`, the form that the page's date picker sends.
 fn bound(time: OffsetDateTime) -> Result<String> {
     let whole = time.to_offset(time::UtcOffset::UTC).truncate_to_second();
-    let text = whole
-        .format(&Rfc3339)
-        .map_err(|error| Error::internal("a time cannot be written").source(error))?;
+    let text =
+        whole.format(&Rfc3339).map_err(|error| Error::internal("a time cannot be written").source(error))?;
     Ok(text.replace('Z', "+00:00"))
 }
 

@@ -12,11 +12,7 @@ const PLACEHOLDER: u16 = 0x2321;
 
 /// The verdict on a dump's checksum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize),
-    serde(rename_all = "snake_case")
-)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum CrcStatus {
     /// It matches.
     Valid,
@@ -67,11 +63,7 @@ pub fn crc16(bytes: &[u8]) -> u16 {
 /// Judges the bytes between `ST*` and `G85*`, the latter's value beside them.
 pub(crate) fn judge(covered: Option<&[u8]>, sent: Option<u16>) -> Crc {
     let (Some(covered), Some(sent)) = (covered, sent) else {
-        return Crc {
-            status: CrcStatus::Absent,
-            sent,
-            computed: None,
-        };
+        return Crc { status: CrcStatus::Absent, sent, computed: None };
     };
     let (without_end, computed) = both(covered);
     let status = if sent == computed {
@@ -85,11 +77,7 @@ pub(crate) fn judge(covered: Option<&[u8]>, sent: Option<u16>) -> Crc {
     } else {
         CrcStatus::Mismatch
     };
-    Crc {
-        status,
-        sent: Some(sent),
-        computed: Some(computed),
-    }
+    Crc { status, sent: Some(sent), computed: Some(computed) }
 }
 
 /// The checksum without and with the last line end.
@@ -126,18 +114,9 @@ mod tests {
         let short = crc16(&LINES[..LINES.len() - 2]);
         let status = |covered, sent| judge(covered, sent).status;
         assert_eq!(status(Some(LINES), Some(right)), CrcStatus::Valid);
-        assert_eq!(
-            status(Some(LINES), Some(right.swap_bytes())),
-            CrcStatus::ValidSwapped
-        );
-        assert_eq!(
-            status(Some(LINES), Some(short)),
-            CrcStatus::ValidNoFinalCrlf
-        );
-        assert_eq!(
-            status(Some(LINES), Some(PLACEHOLDER)),
-            CrcStatus::Placeholder
-        );
+        assert_eq!(status(Some(LINES), Some(right.swap_bytes())), CrcStatus::ValidSwapped);
+        assert_eq!(status(Some(LINES), Some(short)), CrcStatus::ValidNoFinalCrlf);
+        assert_eq!(status(Some(LINES), Some(PLACEHOLDER)), CrcStatus::Placeholder);
         assert_eq!(status(Some(LINES), Some(right ^ 1)), CrcStatus::Mismatch);
         assert_eq!(status(Some(LINES), None), CrcStatus::Absent);
         assert_eq!(status(None, Some(right)), CrcStatus::Absent);
@@ -146,9 +125,6 @@ mod tests {
     #[test]
     fn line_ends_do_not_matter() {
         let unix = b"ST*001*0001\nID1*A*B\n";
-        assert_eq!(
-            judge(Some(unix), Some(crc16(LINES))).status,
-            CrcStatus::Valid
-        );
+        assert_eq!(judge(Some(unix), Some(crc16(LINES))).status, CrcStatus::Valid);
     }
 }

@@ -36,12 +36,7 @@ pub fn parse(file: &[u8]) -> Vec<Dump<'_>> {
             dump.add(segment, start);
         }
         // CRLF is one line end, LF and CR alone are one each.
-        rest = end
-            + if file[end..].starts_with(b"\r\n") {
-                2
-            } else {
-                1
-            };
+        rest = end + if file[end..].starts_with(b"\r\n") { 2 } else { 1 };
     }
     if dump.is_begun() || dumps.is_empty() {
         dumps.push(dump);
@@ -57,19 +52,12 @@ fn wrapper(line: &[u8]) -> usize {
     if !line.starts_with(b"<") {
         return 0;
     }
-    line.windows(5)
-        .position(|window| window == b">DXS*")
-        .map_or(0, |at| at + 1)
+    line.windows(5).position(|window| window == b">DXS*").map_or(0, |at| at + 1)
 }
 
 impl<'a> Dump<'a> {
     fn new(file: &'a [u8]) -> Self {
-        Self {
-            file,
-            segments: Vec::new(),
-            covered: (None, None),
-            warnings: Vec::new(),
-        }
+        Self { file, segments: Vec::new(), covered: (None, None), warnings: Vec::new() }
     }
 
     /// The segments in the order of the file, the envelope's included.
@@ -84,9 +72,7 @@ impl<'a> Dump<'a> {
 
     /// The checksum and the verdict on it.
     pub fn crc(&self) -> Crc {
-        let sent = self
-            .find(b"G85")
-            .and_then(|segment| hexadecimal(segment.element(1)?));
+        let sent = self.find(b"G85").and_then(|segment| hexadecimal(segment.element(1)?));
         let covered = match self.covered {
             (Some(start), Some(end)) if start < end => self.file.get(start..end),
             _ => None,
@@ -108,10 +94,7 @@ impl<'a> Dump<'a> {
     }
 
     fn is_begun(&self) -> bool {
-        self.segments
-            .iter()
-            .any(|segment| matches!(segment.id(), b"DXS" | b"ST"))
-            || self.segments.len() > 1
+        self.segments.iter().any(|segment| matches!(segment.id(), b"DXS" | b"ST")) || self.segments.len() > 1
     }
 
     fn add(&mut self, segment: Segment<'a>, start: usize) {
@@ -123,11 +106,7 @@ impl<'a> Dump<'a> {
                 self.covered.1.get_or_insert(start);
             }
             id if !segment.is_regular() => {
-                let oddity = if id.is_ascii() {
-                    Oddity::NotASegment
-                } else {
-                    Oddity::NotPrintable
-                };
+                let oddity = if id.is_ascii() { Oddity::NotASegment } else { Oddity::NotPrintable };
                 self.warnings.push(Warning::new(segment.line(), oddity, id));
             }
             _ => {}
@@ -140,53 +119,34 @@ impl<'a> Dump<'a> {
         for id in [b"DXS".as_slice(), b"ST"] {
             if self.find(id).is_none() {
                 let first = self.segments.first().map_or(1, Segment::line);
-                self.warnings
-                    .push(Warning::new(first, Oddity::MissingEnvelope, id));
+                self.warnings.push(Warning::new(first, Oddity::MissingEnvelope, id));
             }
         }
-        let end = self
-            .find(b"SE")
-            .filter(|end| end.element(1).is_some())
-            .copied();
+        let end = self.find(b"SE").filter(|end| end.element(1).is_some()).copied();
         match end {
-            None => self
-                .warnings
-                .push(Warning::new(last, Oddity::Truncated, b"SE")),
+            None => self.warnings.push(Warning::new(last, Oddity::Truncated, b"SE")),
             Some(end) => self.check_count(&end),
         }
         if end.is_some() && self.find(b"DXE").is_none() {
-            self.warnings
-                .push(Warning::new(last, Oddity::MissingEnvelope, b"DXE"));
+            self.warnings.push(Warning::new(last, Oddity::MissingEnvelope, b"DXE"));
         }
     }
 
     /// SE01 counts the segments from ST to SE. Many makers are off by one and some by hundreds, so
     /// this is no verdict on the file.
     fn check_count(&mut self, end: &Segment<'a>) {
-        let from = self
-            .segments
-            .iter()
-            .position(|segment| segment.id() == b"ST");
-        let to = self
-            .segments
-            .iter()
-            .position(|segment| segment.id() == b"SE");
+        let from = self.segments.iter().position(|segment| segment.id() == b"ST");
+        let to = self.segments.iter().position(|segment| segment.id() == b"SE");
         if let (Some(from), Some(to), Ok(Some(counted))) = (from, to, end.number(1))
             && usize::try_from(counted).is_ok_and(|counted| to >= from && counted != to - from + 1)
         {
             let text = format!("{counted} for {}", to - from + 1);
-            self.warnings.push(Warning::new(
-                end.line(),
-                Oddity::SegmentCount,
-                text.as_bytes(),
-            ));
+            self.warnings.push(Warning::new(end.line(), Oddity::SegmentCount, text.as_bytes()));
         }
     }
 }
 
 fn hexadecimal(digits: &[u8]) -> Option<u16> {
-    let digits = std::str::from_utf8(digits)
-        .ok()
-        .filter(|digits| digits.len() <= 4)?;
+    let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() <= 4)?;
     u16::from_str_radix(digits, 16).ok()
 }

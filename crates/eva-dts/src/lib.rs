@@ -52,8 +52,8 @@ mod warning;
 pub use crc::{Crc, CrcStatus, crc16};
 pub use dump::{Dump, parse};
 pub use report::{
-    Amount, Both, CashIn, CashOut, CoinTube, Currency, Device, Event, Identity, Payment, Product,
-    Reads, Report, SoldOut, Temperature, Totals,
+    Amount, Both, CashIn, CashOut, CoinTube, Currency, Device, Event, Identity, Payment, Product, Reads,
+    Report, SoldOut, Temperature, Totals,
 };
 pub use segment::Segment;
 pub use warning::{Oddity, Warning};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::dump::Dump;
 use crate::report::{
-    Amount, Both, CashIn, CashOut, CoinTube, Currency, Device, Event, Payment, Product, Reads,
-    Report, SoldOut, Temperature,
+    Amount, Both, CashIn, CashOut, CoinTube, Currency, Device, Event, Payment, Product, Reads, Report,
+    SoldOut, Temperature,
 };
 use crate::segment::Segment;
 use crate::warning::{Oddity, Warning};
@@ -13,10 +13,7 @@ use crate::warning::{Oddity, Warning};
 pub(crate) fn report(dump: &Dump<'_>) -> Report {
     let mut reader = Reader {
         report: Report {
-            currency: Currency {
-                decimals: 2,
-                ..Currency::default()
-            },
+            currency: Currency { decimals: 2, ..Currency::default() },
             crc: dump.crc(),
             warnings: dump.warnings().to_vec(),
             segments: dump.segment_count(),
@@ -104,9 +101,7 @@ impl Reader {
     }
 
     fn warn(&mut self, segment: &Segment<'_>, oddity: Oddity, text: &[u8]) {
-        self.report
-            .warnings
-            .push(Warning::new(segment.line(), oddity, text));
+        self.report.warnings.push(Warning::new(segment.line(), oddity, text));
     }
 
     fn number(&mut self, segment: &Segment<'_>, place: usize) -> Option<u64> {
@@ -123,27 +118,13 @@ impl Reader {
         let [count_init, value_init, count_reset, value_reset] =
             places.map(|place| self.number(segment, place));
         Both {
-            since_init: Amount {
-                count: count_init,
-                value: value_init,
-            },
-            since_reset: Amount {
-                count: count_reset,
-                value: value_reset,
-            },
+            since_init: Amount { count: count_init, value: value_init },
+            since_reset: Amount { count: count_reset, value: value_reset },
         }
     }
 
-    fn reset_and_init(
-        &mut self,
-        segment: &Segment<'_>,
-        reset: usize,
-        init: usize,
-    ) -> Both<Option<u64>> {
-        Both {
-            since_reset: self.number(segment, reset),
-            since_init: self.number(segment, init),
-        }
+    fn reset_and_init(&mut self, segment: &Segment<'_>, reset: usize, init: usize) -> Both<Option<u64>> {
+        Both { since_reset: self.number(segment, reset), since_init: self.number(segment, init) }
     }
 
     fn identity(&mut self, segment: &Segment<'_>) {
@@ -156,9 +137,7 @@ impl Reader {
     }
 
     fn currency(&mut self, segment: &Segment<'_>) {
-        let decimals = self
-            .number(segment, 1)
-            .and_then(|decimals| u8::try_from(decimals).ok());
+        let decimals = self.number(segment, 1).and_then(|decimals| u8::try_from(decimals).ok());
         self.report.currency = Currency {
             decimals: decimals.filter(|decimals| *decimals <= 4).unwrap_or(2),
             numeric: text(segment, 2),
@@ -171,16 +150,11 @@ impl Reader {
             total: self.number(segment, total),
             cash_box: self.number(segment, cash_box),
             tubes: self.number(segment, tubes),
-            bills: self
-                .number(segment, bills_in_minor)
-                .or(self.number(segment, bills)),
+            bills: self.number(segment, bills_in_minor).or(self.number(segment, bills)),
         };
         let since_reset = part(1, 2, 3, 4, 9);
         let since_init = part(5, 6, 7, 8, 10);
-        self.report.totals.cash_in = Both {
-            since_init,
-            since_reset,
-        };
+        self.report.totals.cash_in = Both { since_init, since_reset };
     }
 
     fn cash_out(&mut self, segment: &Segment<'_>) {
@@ -188,10 +162,7 @@ impl Reader {
             dispensed: self.number(segment, out),
             manual: self.number(segment, by_hand),
         };
-        self.report.totals.cash_out = Both {
-            since_reset: part(1, 2),
-            since_init: part(3, 4),
-        };
+        self.report.totals.cash_out = Both { since_reset: part(1, 2), since_init: part(3, 4) };
     }
 
     fn coin_tube(&mut self, segment: &Segment<'_>) {
@@ -231,16 +202,9 @@ impl Reader {
             self.warn(segment, Oddity::NoProduct, segment.id());
             return;
         }
-        let amounts = if segment.id() == b"PA5" {
-            Both::default()
-        } else {
-            self.amounts(segment, COUNT_FIRST)
-        };
-        let presses = if segment.id() == b"PA5" {
-            self.number(segment, 3)
-        } else {
-            None
-        };
+        let amounts =
+            if segment.id() == b"PA5" { Both::default() } else { self.amounts(segment, COUNT_FIRST) };
+        let presses = if segment.id() == b"PA5" { self.number(segment, 3) } else { None };
         let Some(product) = self.report.products.last_mut() else {
             return;
         };
@@ -249,11 +213,7 @@ impl Reader {
             b"PA3" => product.test_vends = amounts,
             b"PA4" => product.free_vends = amounts,
             _ => {
-                product.sold_out = Some(SoldOut {
-                    date: text(segment, 1),
-                    time: text(segment, 2),
-                    presses,
-                });
+                product.sold_out = Some(SoldOut { date: text(segment, 1), time: text(segment, 2), presses });
             }
         }
     }
@@ -277,11 +237,7 @@ impl Reader {
             // Some machines list payments before their products, or of products that they do not list.
             (None, Some(selection)) => {
                 self.places.insert(selection.clone(), products.len());
-                products.push(Product {
-                    selection,
-                    payments: vec![payment],
-                    ..Product::default()
-                });
+                products.push(Product { selection, payments: vec![payment], ..Product::default() });
             }
             (None, None) => self.warn(segment, Oddity::NoProduct, b"PA7"),
         }
@@ -344,11 +300,7 @@ impl Reader {
         } else if name.contains("TEMP")
             && let Some(hundredths) = segment.element(2).and_then(hundredths)
         {
-            self.report.temperatures.push(Temperature {
-                name,
-                hundredths,
-                unit: text(segment, 3),
-            });
+            self.report.temperatures.push(Temperature { name, hundredths, unit: text(segment, 3) });
         }
     }
 }
@@ -370,9 +322,5 @@ fn joined(segment: &Segment<'_>, first: usize, second: usize) -> Option<String> 
 }
 
 fn device(segment: &Segment<'_>) -> Device {
-    Device {
-        serial: text(segment, 1),
-        model: text(segment, 2),
-        software: text(segment, 3),
-    }
+    Device { serial: text(segment, 1), model: text(segment, 2), software: text(segment, 3) }
 }

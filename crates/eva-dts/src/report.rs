@@ -275,10 +275,7 @@ impl Report {
     /// not match, or it ends in the middle).
     pub fn has_errors(&self) -> bool {
         let damaged = self.crc.status == crate::CrcStatus::Mismatch
-            || self
-                .warnings
-                .iter()
-                .any(|warning| warning.oddity == crate::Oddity::Truncated);
+            || self.warnings.iter().any(|warning| warning.oddity == crate::Oddity::Truncated);
         damaged || !self.errors.is_empty()
     }
 }

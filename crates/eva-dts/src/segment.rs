@@ -20,16 +20,9 @@ impl<'a> Segment<'a> {
         if line.is_empty() {
             return None;
         }
-        let star = line
-            .iter()
-            .position(|byte| *byte == b'*')
-            .unwrap_or(line.len());
+        let star = line.iter().position(|byte| *byte == b'*').unwrap_or(line.len());
         let elements = line.get(star + 1..).unwrap_or_default();
-        Some(Self {
-            id: line[..star].trim_ascii(),
-            elements,
-            line: number,
-        })
+        Some(Self { id: line[..star].trim_ascii(), elements, line: number })
     }
 
     /// The identifier: `PA2`.
@@ -40,10 +33,7 @@ impl<'a> Segment<'a> {
     /// Whether the identifier looks like one: two or three capitals and digits.
     pub fn is_regular(&self) -> bool {
         matches!(self.id.len(), 2..=5)
-            && self
-                .id
-                .iter()
-                .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+            && self.id.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
     }
 
     /// The line in the file, counted from 1.
@@ -103,9 +93,7 @@ fn unescape(raw: &[u8]) -> Cow<'_, str> {
     let mut rest = raw;
     while let [first, tail @ ..] = rest {
         match (first, tail) {
-            (b'^', [high, low, b'^', after @ ..])
-                if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() =>
-            {
+            (b'^', [high, low, b'^', after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
                 bytes.push(hex(*high) << 4 | hex(*low));
                 rest = after;
             }
@@ -155,15 +143,9 @@ mod tests {
     #[test]
     fn escapes_are_undone() {
         assert_eq!(segment("PA1*01*100*A^2A^B").text(3).unwrap(), "A*B");
-        assert_eq!(
-            segment("PA1*01*100*^D7^^E8^").text(3).unwrap(),
-            "\u{d7}\u{e8}"
-        );
+        assert_eq!(segment("PA1*01*100*^D7^^E8^").text(3).unwrap(), "\u{d7}\u{e8}");
         assert_eq!(segment("PA1*01*100*^C3^^A9^").text(3).unwrap(), "é");
-        assert_eq!(
-            segment("PA1*01*100*5^ broken^zz^").text(3).unwrap(),
-            "5^ broken^zz^"
-        );
+        assert_eq!(segment("PA1*01*100*5^ broken^zz^").text(3).unwrap(), "5^ broken^zz^");
     }
 
     #[test]

@@ -16,11 +16,7 @@ pub struct Warning {
 
 /// Kinds of oddities.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize),
-    serde(rename_all = "snake_case")
-)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
 pub enum Oddity {
     /// Text in front of the envelope, or a line that is no segment.
     NotASegment,
@@ -46,11 +42,7 @@ impl Warning {
     pub(crate) fn new(line: u32, oddity: Oddity, text: &[u8]) -> Self {
         let text = String::from_utf8_lossy(&text[..text.len().min(LONGEST)]);
         // A zero byte is legal in a string and not in a database.
-        Self {
-            line,
-            oddity,
-            text: text.replace('\0', "\u{fffd}"),
-        }
+        Self { line, oddity, text: text.replace('\0', "\u{fffd}") }
     }
 }
 

@@ -11,23 +11,13 @@ fn capture(lines: &[String]) -> Vec<u8> {
         format!("ST*001*0001\r\n{lines_joined}\r\n")
     };
     let (crc, count) = (crc16(body.as_bytes()), lines.len() + 3);
-    format!("DXS*TST0000001*VA*V0/6*1\r\n{body}G85*{crc:04X}\r\nSE*{count}*0001\r\nDXE*1*1\r\n")
-        .into_bytes()
+    format!("DXS*TST0000001*VA*V0/6*1\r\n{body}G85*{crc:04X}\r\nSE*{count}*0001\r\nDXE*1*1\r\n").into_bytes()
 }
 
 fn line() -> impl Strategy<Value = String> {
-    let element = prop_oneof![
-        "[0-9]{0,10}",
-        "[ -)+-~]{0,12}",
-        Just("4294967295".to_owned()),
-        Just(String::new())
-    ];
-    let id = prop_oneof![
-        "PA[1-8]",
-        "[A-Z]{2}[0-9]",
-        Just("MA5*TEMP".to_owned()),
-        Just("EA2".to_owned())
-    ];
+    let element =
+        prop_oneof!["[0-9]{0,10}", "[ -)+-~]{0,12}", Just("4294967295".to_owned()), Just(String::new())];
+    let id = prop_oneof!["PA[1-8]", "[A-Z]{2}[0-9]", Just("MA5*TEMP".to_owned()), Just("EA2".to_owned())];
     (id, prop::collection::vec(element, 0..12))
         .prop_map(|(id, elements)| format!("{id}*{}", elements.join("*")))
 }
@@ -79,9 +69,7 @@ proptest! {
 
 #[test]
 fn a_file_of_very_many_products_or_dumps_is_read_in_one_go() {
-    let products: Vec<String> = (0..100_000)
-        .map(|number| format!("PA1*{number}*100"))
-        .collect();
+    let products: Vec<String> = (0..100_000).map(|number| format!("PA1*{number}*100")).collect();
     let file = capture(&products);
     assert_eq!(parse(&file)[0].report().products.len(), 100_000);
 

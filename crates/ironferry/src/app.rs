@@ -28,10 +28,7 @@ pub async fn answer(handle: Handler, host: Rc<dyn Host>, request: Request) -> Re
     let cx = Context::new(host.clone(), &request);
     let method = request.method().clone();
     let path = request.path().to_owned();
-    let origin = request
-        .headers()
-        .get(ORIGIN)
-        .and_then(|origin| origin.to_str().ok().map(str::to_owned));
+    let origin = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok().map(str::to_owned));
     let problem = request
         .headers()
         .get(ACCEPT)
@@ -72,10 +69,7 @@ pub async fn answer(handle: Handler, host: Rc<dyn Host>, request: Request) -> Re
 /// No known secret value leaves in an error, whatever a message was built from.
 fn scrubbed(cx: &Context, reply: Response) -> Response {
     let (parts, body) = reply.into_http().into_parts();
-    let text = cx
-        .host()
-        .secrets()
-        .scrub(String::from_utf8_lossy(&body).into_owned());
+    let text = cx.host().secrets().scrub(String::from_utf8_lossy(&body).into_owned());
     http::Response::from_parts(parts, text.into()).into()
 }
 

@@ -22,15 +22,9 @@ impl Credentials {
         let header = |name| request.header(name).map(|value| Secret::new(value.trim()));
         let bearer = request.header("authorization").and_then(|value| {
             let (scheme, token) = value.trim().split_once(' ')?;
-            scheme
-                .eq_ignore_ascii_case("bearer")
-                .then(|| Secret::new(token.trim()))
+            scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
         });
-        Self {
-            service_key: header("x-service-key"),
-            api_key: header("apikey"),
-            bearer,
-        }
+        Self { service_key: header("x-service-key"), api_key: header("apikey"), bearer }
     }
 }
 
@@ -70,14 +64,8 @@ pub(crate) fn require_service(cx: &Context) -> Result<()> {
         let matched = configured
             .expose()
             .split(',')
-            .fold(false, |matched, known| {
-                Secret::new(known.trim()).matches(key.expose()) | matched
-            });
-        return if matched {
-            Ok(())
-        } else {
-            Err(refused("the service key is wrong"))
-        };
+            .fold(false, |matched, known| Secret::new(known.trim()).matches(key.expose()) | matched);
+        return if matched { Ok(()) } else { Err(refused("the service key is wrong")) };
     }
     let known = secret_keys(cx);
     let matched = [&shown.api_key, &shown.bearer]
@@ -85,11 +73,7 @@ pub(crate) fn require_service(cx: &Context) -> Result<()> {
         .flatten()
         .flat_map(|key| known.iter().map(move |known| known.matches(key.expose())))
         .fold(false, |matched, one| matched | one);
-    if matched {
-        Ok(())
-    } else {
-        Err(refused("a service key is required"))
-    }
+    if matched { Ok(()) } else { Err(refused("a service key is required")) }
 }
 
 fn refused(message: &'static str) -> Error {
@@ -127,11 +111,7 @@ struct Header {
 }
 
 pub(crate) async fn require_user(cx: &Context) -> Result<User> {
-    let token = cx
-        .credentials()
-        .bearer
-        .as_ref()
-        .ok_or_else(|| no_user("a user's token is required"))?;
+    let token = cx.credentials().bearer.as_ref().ok_or_else(|| no_user("a user's token is required"))?;
     let (signed, signature) = token.expose().rsplit_once('.').ok_or_else(malformed)?;
     let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
     let header: Header = decode(header)?;

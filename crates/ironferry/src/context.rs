@@ -14,9 +14,7 @@ use crate::auth::{self, Credentials, User};
 use crate::db::{Database, Role};
 use crate::host::{Connection, Future};
 use crate::log::{self, Level};
-use crate::{
-    Address, Error, FetchOptions, FileOperation, Host, HostError, Request, Result, Secret,
-};
+use crate::{Address, Error, FetchOptions, FileOperation, Host, HostError, Request, Result, Secret};
 
 /// Cheap to clone; a clone may be moved into [`Context::wait_until`].
 #[derive(Clone)]
@@ -35,12 +33,7 @@ impl Context {
         let request_id = request.header("x-request-id").unwrap_or("none").to_owned();
         let level = Level::from_setting(host.secrets().get("LOG_LEVEL").map(Secret::expose));
         let credentials = Credentials::of(request);
-        Self(Rc::new(Inner {
-            host,
-            request_id,
-            credentials,
-            level,
-        }))
+        Self(Rc::new(Inner { host, request_id, credentials, level }))
     }
 
     /// The id that every log line and every error reply of this request carries.
@@ -73,8 +66,7 @@ impl Context {
                 text.push('-');
             }
             text.extend(
-                [byte >> 4, byte & 15]
-                    .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
+                [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
             );
         }
         text
@@ -95,17 +87,13 @@ impl Context {
         match self.secret(name) {
             None => Ok(default),
             Some(text) => text.expose().trim().parse().map_err(|_| {
-                Error::internal(format!("{name} has a value that cannot be used"))
-                    .code("INVALID_SETTING")
+                Error::internal(format!("{name} has a value that cannot be used")).code("INVALID_SETTING")
             }),
         }
     }
 
     /// Performs an HTTP request with the default [`FetchOptions`].
-    pub async fn fetch(
-        &self,
-        request: http::Request<Bytes>,
-    ) -> Result<http::Response<Bytes>, HostError> {
+    pub async fn fetch(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, HostError> {
         self.fetch_with(request, FetchOptions::default()).await
     }
 

@@ -35,8 +35,7 @@ pub(crate) fn allow_origin(cx: &Context, origin: Option<&str>, headers: &mut Hea
         return;
     }
     headers.append(VARY, HeaderValue::from_static("origin"));
-    if let Some(origin) =
-        origin.filter(|origin| allowed.split(',').any(|one| one.trim() == *origin))
+    if let Some(origin) = origin.filter(|origin| allowed.split(',').any(|one| one.trim() == *origin))
         && let Ok(value) = HeaderValue::from_str(origin)
     {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, value);

@@ -60,33 +60,18 @@ impl Database {
     pub fn rpc(&self, function: &str, arguments: &impl Serialize) -> Query {
         let arguments = serde_json::to_string(arguments);
         let failure = arguments.as_ref().err().map(ToString::to_string);
-        let mut query = self.query(&format!("rpc/{function}"), |builder| {
-            builder.rpc(arguments.unwrap_or_default())
-        });
+        let mut query =
+            self.query(&format!("rpc/{function}"), |builder| builder.rpc(arguments.unwrap_or_default()));
         query.failure = failure;
         query
     }
 
-    fn query(
-        &self,
-        path: &str,
-        prepare: impl FnOnce(postgrest::Builder) -> postgrest::Builder,
-    ) -> Query {
-        let base = self
-            .cx
-            .secret("SUPABASE_URL")
-            .map_or("", Secret::expose)
-            .trim_end_matches('/');
+    fn query(&self, path: &str, prepare: impl FnOnce(postgrest::Builder) -> postgrest::Builder) -> Query {
+        let base = self.cx.secret("SUPABASE_URL").map_or("", Secret::expose).trim_end_matches('/');
         let url = format!("{base}/rest/v1/{path}");
         let client = CLIENT.with(Clone::clone);
         let builder = postgrest::Builder::new(url, None, reqwest::header::HeaderMap::new(), client);
-        Query {
-            cx: self.cx.clone(),
-            role: self.role,
-            builder: prepare(builder),
-            prefer: None,
-            failure: None,
-        }
+        Query { cx: self.cx.clone(), role: self.role, builder: prepare(builder), prefer: None, failure: None }
     }
 }
 
@@ -167,18 +152,14 @@ impl Query {
 
     /// Inserts rows, or updates those whose `conflict` columns exist.
     pub fn upsert(self, rows: &impl Serialize, conflict: &str) -> Self {
-        self.write(
-            rows,
-            "return=minimal,resolution=merge-duplicates",
-            |builder, body| builder.upsert(body).on_conflict(conflict),
-        )
+        self.write(rows, "return=minimal,resolution=merge-duplicates", |builder, body| {
+            builder.upsert(body).on_conflict(conflict)
+        })
     }
 
     /// Updates the rows that the filters leave.
     pub fn update(self, changes: &impl Serialize) -> Self {
-        self.write(changes, "return=minimal", |builder, body| {
-            builder.update(body)
-        })
+        self.write(changes, "return=minimal", |builder, body| builder.update(body))
     }
 
     /// Deletes the rows that the filters leave.
@@ -220,9 +201,7 @@ impl Query {
 
     /// Sends the query and reads its only row; 404 when there is none.
     pub async fn fetch_one<T: DeserializeOwned>(self) -> Result<T> {
-        self.fetch_optional()
-            .await?
-            .ok_or_else(|| Error::new(crate::Kind::NotFound, "there is no such row"))
+        self.fetch_optional().await?.ok_or_else(|| Error::new(crate::Kind::NotFound, "there is no such row"))
     }
 
     /// Sends the query and reads its first row, if there is one.
@@ -241,51 +220,29 @@ impl Query {
             return Err(Error::internal("the query could not be written").source(problem));
         }
         let request = self.builder.build().build().map_err(|error| {
-            Error::internal("SUPABASE_URL is not a URL")
-                .code("INVALID_SETTING")
-                .source(error)
+            Error::internal("SUPABASE_URL is not a URL").code("INVALID_SETTING").source(error)
         })?;
         let mut request = convert(&request)?;
         authorize(&self.cx, self.role, request.headers_mut())?;
         if let Some(prefer) = prefer {
-            request
-                .headers_mut()
-                .insert(PREFER, HeaderValue::from_static(prefer));
+            request.headers_mut().insert(PREFER, HeaderValue::from_static(prefer));
         }
-        let options = FetchOptions {
-            timeout: TIMEOUT,
-            max_body: MAX_BODY,
-            follow_redirects: false,
-        };
-        let reply = self
-            .cx
-            .fetch_with(request, options)
-            .await
-            .map_err(|error| {
-                Error::unavailable("the database cannot be reached")
-                    .code("DATABASE_UNAVAILABLE")
-                    .source(error)
-            })?;
-        if reply.status().is_success() {
-            Ok(reply.into_body())
-        } else {
-            Err(refusal(&reply))
-        }
+        let options = FetchOptions { timeout: TIMEOUT, max_body: MAX_BODY, follow_redirects: false };
+        let reply = self.cx.fetch_with(request, options).await.map_err(|error| {
+            Error::unavailable("the database cannot be reached").code("DATABASE_UNAVAILABLE").source(error)
+        })?;
+        if reply.status().is_success() { Ok(reply.into_body()) } else { Err(refusal(&reply)) }
     }
 }
 
 /// From reqwest's request, in the types of http 0.2, to ours.
 fn convert(request: &reqwest::Request) -> Result<http::Request<Bytes>> {
-    let mut converted = http::Request::builder()
-        .method(request.method().as_str())
-        .uri(request.url().as_str());
+    let mut converted =
+        http::Request::builder().method(request.method().as_str()).uri(request.url().as_str());
     for (name, value) in request.headers() {
         converted = converted.header(name.as_str(), value.as_bytes());
     }
-    let body = request
-        .body()
-        .and_then(reqwest::Body::as_bytes)
-        .unwrap_or_default();
+    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
     converted
         .body(Bytes::copy_from_slice(body))
         .map_err(|error| Error::internal("the query could not be written").source(error))
@@ -308,10 +265,7 @@ fn authorize(cx: &Context, role: Role, headers: &mut http::HeaderMap) -> Result<
     };
     headers.insert(APIKEY, header_value(key.expose())?);
     if let Some(bearer) = bearer {
-        headers.insert(
-            AUTHORIZATION,
-            header_value(&format!("Bearer {}", bearer.expose()))?,
-        );
+        headers.insert(AUTHORIZATION, header_value(&format!("Bearer {}", bearer.expose()))?);
     }
     Ok(())
 }
@@ -342,21 +296,15 @@ pub struct DatabaseError {
 
 fn refusal(reply: &http::Response<Bytes>) -> Error {
     let status = reply.status().as_u16();
-    let problem: DatabaseError =
-        serde_json::from_slice(reply.body()).unwrap_or_else(|_| DatabaseError {
-            code: status.to_string(),
-            message: String::from_utf8_lossy(&reply.body()[..reply.body().len().min(200)])
-                .into_owned(),
-            ..DatabaseError::default()
-        });
+    let problem: DatabaseError = serde_json::from_slice(reply.body()).unwrap_or_else(|_| DatabaseError {
+        code: status.to_string(),
+        message: String::from_utf8_lossy(&reply.body()[..reply.body().len().min(200)]).into_owned(),
+        ..DatabaseError::default()
+    });
     let error = match (status, problem.code.as_str()) {
         (409, _) | (_, "23505") => Error::conflict("it is there already"),
-        (500.., _) => {
-            Error::unavailable("the database is not available").code("DATABASE_UNAVAILABLE")
-        }
-        (_, "42501") => {
-            Error::forbidden("the database does not permit this").code("DATABASE_FORBIDDEN")
-        }
+        (500.., _) => Error::unavailable("the database is not available").code("DATABASE_UNAVAILABLE"),
+        (_, "42501") => Error::forbidden("the database does not permit this").code("DATABASE_FORBIDDEN"),
         _ => Error::internal("the database refused the query").code("DATABASE_ERROR"),
     };
     error.source(problem)

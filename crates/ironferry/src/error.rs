@@ -174,14 +174,7 @@ impl Error {
     #[inline(never)]
     fn build(kind: Kind, message: Cow<'static, str>) -> Self {
         let code = Cow::Borrowed(kind.code());
-        Self(Box::new(Inner {
-            kind,
-            code,
-            message,
-            details: None,
-            headers: Vec::new(),
-            source: None,
-        }))
+        Self(Box::new(Inner { kind, code, message, details: None, headers: Vec::new(), source: None }))
     }
 
     /// 404 for a path that no route answers.
@@ -250,10 +243,7 @@ impl Error {
 
     /// Whether the same call may succeed later: 429, 502, 503 and 504.
     pub fn is_transient(&self) -> bool {
-        matches!(
-            self.0.kind,
-            Kind::TooManyRequests | Kind::BadGateway | Kind::Unavailable | Kind::Timeout
-        )
+        matches!(self.0.kind, Kind::TooManyRequests | Kind::BadGateway | Kind::Unavailable | Kind::Timeout)
     }
 
     pub(crate) fn headers(&self) -> &[(HeaderName, HeaderValue)] {
@@ -281,13 +271,7 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} {}: {}",
-            self.status().as_u16(),
-            self.0.code,
-            self.chain()
-        )
+        write!(f, "{} {}: {}", self.status().as_u16(), self.0.code, self.chain())
     }
 }
 
@@ -305,18 +289,12 @@ mod tests {
     fn the_cause_reaches_the_log_and_not_the_message() {
         let error = Error::internal("the credentials cannot be read").source("tag mismatch");
         assert_eq!(error.to_string(), "the credentials cannot be read");
-        assert_eq!(
-            error.chain(),
-            "the credentials cannot be read: tag mismatch"
-        );
+        assert_eq!(error.chain(), "the credentials cannot be read: tag mismatch");
     }
 
     #[test]
     fn every_kind_has_its_own_status_and_code() {
-        let mut seen: Vec<_> = Kind::ALL
-            .iter()
-            .map(|kind| (kind.status(), kind.code()))
-            .collect();
+        let mut seen: Vec<_> = Kind::ALL.iter().map(|kind| (kind.status(), kind.code())).collect();
         seen.dedup_by_key(|(status, _)| *status);
         assert_eq!(seen.len(), Kind::ALL.len());
     }

@@ -40,17 +40,11 @@ struct Ready(Mutex<VecDeque<TaskId>>);
 
 impl Ready {
     fn push(&self, task: TaskId) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push_back(task);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(task);
     }
 
     fn pop(&self) -> Option<TaskId> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
@@ -71,11 +65,7 @@ impl Executor {
         let mut tasks = self.tasks.borrow_mut();
         let id = tasks.next;
         tasks.next = id.wrapping_add(1);
-        tasks.waiting.push(Task {
-            id,
-            request,
-            future,
-        });
+        tasks.waiting.push(Task { id, request, future });
         self.ready.push(id);
     }
 
@@ -98,10 +88,7 @@ impl Executor {
         // A task may be woken twice, or after its end.
         let mut task = self.tasks.borrow_mut().take(id)?;
         self.tasks.borrow_mut().polled = Some(task.request);
-        let waker = Waker::from(Arc::new(TaskWaker {
-            task: id,
-            ready: self.ready.clone(),
-        }));
+        let waker = Waker::from(Arc::new(TaskWaker { task: id, ready: self.ready.clone() }));
         let outcome = task.future.as_mut().poll(&mut Context::from_waker(&waker));
         let mut tasks = self.tasks.borrow_mut();
         tasks.polled = None;
@@ -109,10 +96,7 @@ impl Executor {
             tasks.waiting.push(task);
             return None;
         }
-        let over = tasks
-            .waiting
-            .iter()
-            .all(|other| other.request != task.request);
+        let over = tasks.waiting.iter().all(|other| other.request != task.request);
         over.then_some(task.request)
     }
 }

@@ -56,11 +56,7 @@ pub struct FetchOptions {
 impl Default for FetchOptions {
     /// 10 s, 10 MB, redirects followed.
     fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(10),
-            max_body: 10_000_000,
-            follow_redirects: true,
-        }
+        Self { timeout: Duration::from_secs(10), max_body: 10_000_000, follow_redirects: true }
     }
 }
 

@@ -23,9 +23,7 @@ fn describe(bytes: &[u8], error: &serde_json::Error) -> String {
 
 /// The byte that line and column, both counted from 1, point at.
 fn offset(bytes: &[u8], line: usize, column: usize) -> usize {
-    let lines_before = bytes
-        .split_inclusive(|byte| *byte == b'\n')
-        .take(line.saturating_sub(1));
+    let lines_before = bytes.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1));
     lines_before.map(<[u8]>::len).sum::<usize>() + column
 }
 
@@ -51,10 +49,7 @@ fn path_at(bytes: &[u8], end: usize) -> String {
             }
             b'"' => {
                 let close = string_end(bytes, at);
-                let is_key = bytes[close..]
-                    .iter()
-                    .find(|byte| !byte.is_ascii_whitespace())
-                    == Some(&b':');
+                let is_key = bytes[close..].iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b':');
                 if let (true, Some(Step::Key(key))) = (is_key, steps.last_mut()) {
                     *key = String::from_utf8_lossy(&bytes[at + 1..close - 1]).into_owned();
                 }
@@ -114,10 +109,7 @@ mod tests {
     #[test]
     fn an_error_names_the_path_of_what_does_not_fit() {
         for (text, begins) in [
-            (
-                r#"{"items":[{"price":1},{"price":"two"}]}"#,
-                "items[1].price: invalid type: string",
-            ),
+            (r#"{"items":[{"price":1},{"price":"two"}]}"#, "items[1].price: invalid type: string"),
             (
                 "{\n \"items\": [\n  {\"price\": 1},\n  {\"price\": 300}\n ]\n}",
                 "items[1].price: invalid value",

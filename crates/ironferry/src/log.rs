@@ -72,12 +72,7 @@ mod tests {
 
     #[test]
     fn a_line_is_one_json_object_with_the_event_first() {
-        let text = line(
-            Level::Warn,
-            "collect_dex.failed",
-            "r\"1",
-            json!({"company": "c", "n": 3}),
-        );
+        let text = line(Level::Warn, "collect_dex.failed", "r\"1", json!({"company": "c", "n": 3}));
         assert!(text.starts_with(r#"{"event":"collect_dex.failed","level":"warn""#));
         let parsed: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(parsed["request_id"], "r\"1");

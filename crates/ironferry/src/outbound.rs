@@ -12,20 +12,15 @@ use crate::{Context, Error, Result, Secret};
 /// services of one's own. The names that public DNS gives a private address cannot be told here;
 /// the platform's network is what stops those.
 pub fn guard(cx: &Context, url: &str) -> Result<Uri> {
-    let refused = |why: &str| {
-        Error::bad_request(format!("the URL is not accepted: {why}")).code("URL_REFUSED")
-    };
+    let refused =
+        |why: &str| Error::bad_request(format!("the URL is not accepted: {why}")).code("URL_REFUSED");
     let uri: Uri = url.parse().map_err(|_| refused("it is malformed"))?;
     let authority = uri.authority().ok_or_else(|| refused("it names no host"))?;
     if authority.as_str().contains('@') {
         return Err(refused("it holds a user name"));
     }
     let allowed = cx.secret("ALLOWED_HOSTS").map_or("", Secret::expose);
-    if allowed
-        .split(',')
-        .map(str::trim)
-        .any(|one| one == authority.host() || one == authority.as_str())
-    {
+    if allowed.split(',').map(str::trim).any(|one| one == authority.host() || one == authority.as_str()) {
         return Ok(uri);
     }
     if uri.scheme_str() != Some("https") {
@@ -50,10 +45,7 @@ fn is_inside(host: &str) -> bool {
     let numeric = last.starts_with("0x") || last.bytes().all(|byte| byte.is_ascii_digit());
     numeric
         || !name.contains('.')
-        || matches!(
-            last,
-            "localhost" | "local" | "internal" | "lan" | "home" | "arpa"
-        )
+        || matches!(last, "localhost" | "local" | "internal" | "lan" | "home" | "arpa")
 }
 
 fn is_inside_v4(address: Ipv4Addr) -> bool {
@@ -77,9 +69,7 @@ fn is_inside_v6(address: Ipv6Addr) -> bool {
         let [a, b, c, ..] = address.segments();
         let octets = address.octets();
         match (a, b) {
-            (0x64, 0xff9b) => Some(Ipv4Addr::new(
-                octets[12], octets[13], octets[14], octets[15],
-            )),
+            (0x64, 0xff9b) => Some(Ipv4Addr::new(octets[12], octets[13], octets[14], octets[15])),
             (0x2002, _) => Some(Ipv4Addr::from((u32::from(b) << 16) | u32::from(c))),
             _ => None,
         }
@@ -98,12 +88,7 @@ mod tests {
 
     #[test]
     fn only_public_hosts_are_outside() {
-        for host in [
-            "dashboard.cantaloupe.online",
-            "8.8.8.8",
-            "[2606:4700::1111]",
-            "example.com.",
-        ] {
+        for host in ["dashboard.cantaloupe.online", "8.8.8.8", "[2606:4700::1111]", "example.com."] {
             assert!(!is_inside(host), "{host}");
         }
         for host in [

@@ -77,18 +77,12 @@ impl Request {
     /// 415 for a `Content-Type` that is not JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         if let Some(kind) = self.header("content-type")
-            && !kind
-                .split(';')
-                .next()
-                .unwrap_or("")
-                .trim()
-                .ends_with("json")
+            && !kind.split(';').next().unwrap_or("").trim().ends_with("json")
         {
             return Err(Error::unsupported_media_type("send application/json"));
         }
         from_json(self.body()).map_err(|problem| {
-            Error::bad_request(format!("the body is not what is expected: {problem}"))
-                .code("INVALID_JSON")
+            Error::bad_request(format!("the body is not what is expected: {problem}")).code("INVALID_JSON")
         })
     }
 
@@ -126,9 +120,7 @@ fn decode(text: &str) -> String {
 }
 
 fn hex(digit: u8) -> Option<u8> {
-    char::from(digit)
-        .to_digit(16)
-        .and_then(|value| u8::try_from(value).ok())
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]
@@ -136,11 +128,7 @@ mod tests {
     use super::*;
 
     fn get(uri: &str) -> Request {
-        http::Request::builder()
-            .uri(uri)
-            .body(Bytes::new())
-            .unwrap()
-            .into()
+        http::Request::builder().uri(uri).body(Bytes::new()).unwrap().into()
     }
 
     #[test]
@@ -160,9 +148,6 @@ mod tests {
         assert_eq!(request.query("flag").as_deref(), Some(""));
         assert_eq!(request.query("absent"), None);
         assert_eq!(request.query_or("limit", 15).unwrap(), 15);
-        assert_eq!(
-            request.query_or("wait", 1).unwrap_err().as_code(),
-            "INVALID_QUERY"
-        );
+        assert_eq!(request.query_or("wait", 1).unwrap_err().as_code(), "INVALID_QUERY");
     }
 }

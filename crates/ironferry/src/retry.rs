@@ -18,11 +18,7 @@ pub struct Retry {
 impl Default for Retry {
     /// 3 attempts; up to 200 ms, then up to 400 ms between them.
     fn default() -> Self {
-        Self {
-            attempts: 3,
-            base: Duration::from_millis(200),
-            cap: Duration::from_secs(5),
-        }
+        Self { attempts: 3, base: Duration::from_millis(200), cap: Duration::from_secs(5) }
     }
 }
 
@@ -48,10 +44,7 @@ impl Retry {
 
     /// Between nothing and the doubled base: callers that failed together do not return together.
     fn wait(self, cx: &Context, attempt: u32) -> Duration {
-        let ceiling = self
-            .base
-            .saturating_mul(1 << (attempt - 1).min(16))
-            .min(self.cap);
+        let ceiling = self.base.saturating_mul(1 << (attempt - 1).min(16)).min(self.cap);
         let share = f64::from(u32::from_le_bytes(cx.random())) / f64::from(u32::MAX);
         ceiling.mul_f64(share)
     }

@@ -17,10 +17,8 @@ impl KeyRing {
     /// Reads a ring from the named secret: `id:base64,id:base64`, each key 32 bytes.
     pub fn from_secret(cx: &Context, name: &'static str) -> Result<Self> {
         Self::parse(cx.require_secret(name)?).ok_or_else(|| {
-            Error::internal(format!(
-                "{name} must be `id:base64 of 32 bytes`, several separated by commas"
-            ))
-            .code("INVALID_SETTING")
+            Error::internal(format!("{name} must be `id:base64 of 32 bytes`, several separated by commas"))
+                .code("INVALID_SETTING")
         })
     }
 
@@ -44,17 +42,11 @@ impl KeyRing {
     pub fn seal(&self, cx: &Context, place: &str, text: &Secret) -> Result<String> {
         let (id, cipher) = &self.0[0];
         let nonce: [u8; NONCE_BYTES] = cx.random();
-        let payload = Payload {
-            msg: text.expose().as_bytes(),
-            aad: place.as_bytes(),
-        };
+        let payload = Payload { msg: text.expose().as_bytes(), aad: place.as_bytes() };
         let sealed = cipher
             .encrypt(XNonce::from_slice(&nonce), payload)
             .map_err(|_| Error::internal("the value cannot be sealed"))?;
-        Ok(format!(
-            "v1.{id}.{}",
-            URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed].concat())
-        ))
+        Ok(format!("v1.{id}.{}", URL_SAFE_NO_PAD.encode([nonce.as_slice(), &sealed].concat())))
     }
 
     /// Opens what [`KeyRing::seal`] made for the same place.
@@ -68,29 +60,17 @@ impl KeyRing {
             .iter()
             .find(|(known, _)| known == id)
             .ok_or_else(|| unreadable("its key is not in the ring"))?;
-        let body = URL_SAFE_NO_PAD
-            .decode(body)
-            .map_err(|_| unreadable("it is not base64url"))?;
-        let (nonce, ciphertext) = body
-            .split_at_checked(NONCE_BYTES)
-            .ok_or_else(|| unreadable("it is cut off"))?;
-        let payload = Payload {
-            msg: ciphertext,
-            aad: place.as_bytes(),
-        };
+        let body = URL_SAFE_NO_PAD.decode(body).map_err(|_| unreadable("it is not base64url"))?;
+        let (nonce, ciphertext) =
+            body.split_at_checked(NONCE_BYTES).ok_or_else(|| unreadable("it is cut off"))?;
+        let payload = Payload { msg: ciphertext, aad: place.as_bytes() };
         let text = cipher
             .decrypt(XNonce::from_slice(nonce), payload)
-            .map_err(|_| {
-                unreadable("it was changed, or sealed for another place or by another key")
-            })?;
-        String::from_utf8(text)
-            .map(Secret::new)
-            .map_err(|_| unreadable("it is not text"))
+            .map_err(|_| unreadable("it was changed, or sealed for another place or by another key"))?;
+        String::from_utf8(text).map(Secret::new).map_err(|_| unreadable("it is not text"))
     }
 }
 
 fn unreadable(why: &'static str) -> Error {
-    Error::internal("a sealed value cannot be read")
-        .code("SEAL_BROKEN")
-        .source(why)
+    Error::internal("a sealed value cannot be read").code("SEAL_BROKEN").source(why)
 }

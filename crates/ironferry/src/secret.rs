@@ -76,10 +76,7 @@ impl Secrets {
 
     /// The value of this name.
     pub fn get(&self, name: &str) -> Option<&Secret> {
-        self.by_name
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, secret)| secret)
+        self.by_name.iter().find(|(known, _)| known == name).map(|(_, secret)| secret)
     }
 
     /// Replaces each known secret value in a text that is about to leave.
@@ -97,9 +94,7 @@ impl Secrets {
 fn is_sensitive(name: &str) -> bool {
     !name.contains("PUBLISHABLE")
         && !name.contains("ANON")
-        && ["KEY", "SECRET", "TOKEN", "PASS", "DB_URL", "REDIS"]
-            .iter()
-            .any(|word| name.contains(word))
+        && ["KEY", "SECRET", "TOKEN", "PASS", "DB_URL", "REDIS"].iter().any(|word| name.contains(word))
 }
 
 #[cfg(test)]
@@ -110,10 +105,7 @@ mod tests {
     fn known_secrets_do_not_leave() {
         let secrets = Secrets::new([
             ("SUPABASE_URL".into(), "http://127.0.0.1:54321".into()),
-            (
-                "SUPABASE_SECRET_KEYS".into(),
-                r#"{"default":"sb_secret_abcdef"}"#.into(),
-            ),
+            ("SUPABASE_SECRET_KEYS".into(), r#"{"default":"sb_secret_abcdef"}"#.into()),
             ("EMPTY_KEY".into(), String::new()),
         ]);
         assert_eq!(

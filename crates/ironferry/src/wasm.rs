@@ -19,9 +19,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::app::{Handler, answer};
 use crate::executor::{Executor, RequestId};
-use crate::host::{
-    Address, Connection, FetchOptions, FileOperation, Future, Host, HostError, Signature,
-};
+use crate::host::{Address, Connection, FetchOptions, FileOperation, Future, Host, HostError, Signature};
 use crate::{Response, Secrets};
 
 #[wasm_bindgen]
@@ -31,15 +29,7 @@ extern "C" {
     pub type Shim;
 
     #[wasm_bindgen(method)]
-    fn fetch(
-        this: &Shim,
-        effect: u32,
-        head: &str,
-        body: &[u8],
-        timeout_ms: f64,
-        max_body: f64,
-        follow: bool,
-    );
+    fn fetch(this: &Shim, effect: u32, head: &str, body: &[u8], timeout_ms: f64, max_body: f64, follow: bool);
     #[wasm_bindgen(method)]
     fn sleep(this: &Shim, effect: u32, ms: f64);
     #[wasm_bindgen(method)]
@@ -53,14 +43,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn close(this: &Shim, socket: u32);
     #[wasm_bindgen(method)]
-    fn verify(
-        this: &Shim,
-        effect: u32,
-        algorithm: &str,
-        jwk: &str,
-        message: &[u8],
-        signature: &[u8],
-    );
+    fn verify(this: &Shim, effect: u32, algorithm: &str, jwk: &str, message: &[u8], signature: &[u8]);
     #[wasm_bindgen(method)]
     fn cancel(this: &Shim, effect: u32);
     #[wasm_bindgen(method)]
@@ -155,12 +138,7 @@ pub fn begin(request: RequestId, head: &str, body: Vec<u8>) {
 #[wasm_bindgen]
 pub fn resume(effect: u32, status: u16, head: String, body: Vec<u8>) {
     INSTANCE.with(|instance| {
-        if let Some(slot) = instance
-            .effects
-            .borrow_mut()
-            .iter_mut()
-            .find(|slot| slot.effect == effect)
-        {
+        if let Some(slot) = instance.effects.borrow_mut().iter_mut().find(|slot| slot.effect == effect) {
             slot.outcome = Some(Outcome { status, head, body });
             if let Some(waker) = slot.waker.take() {
                 waker.wake();
@@ -184,16 +162,8 @@ pub fn polled() -> Option<RequestId> {
 
 impl Instance {
     fn host(&self, request: RequestId) -> Rc<ShimHost> {
-        let shim = self
-            .shim
-            .borrow()
-            .clone()
-            .expect("the shim calls start before begin");
-        Rc::new(ShimHost {
-            request,
-            shim,
-            secrets: self.secrets.borrow().clone(),
-        })
+        let shim = self.shim.borrow().clone().expect("the shim calls start before begin");
+        Rc::new(ShimHost { request, shim, secrets: self.secrets.borrow().clone() })
     }
 
     fn run(&self) {
@@ -215,8 +185,7 @@ struct ShimHost {
 impl ShimHost {
     fn respond(&self, reply: &Response) {
         let head = write_headers(reply.headers());
-        self.shim
-            .respond(self.request, reply.status().as_u16(), &head, reply.body());
+        self.shim.respond(self.request, reply.status().as_u16(), &head, reply.body());
     }
 
     /// Starts an effect and gives the future of its outcome.
@@ -224,18 +193,11 @@ impl ShimHost {
         let id = INSTANCE.with(|instance| {
             let id = instance.next_effect.get();
             instance.next_effect.set(id.wrapping_add(1));
-            instance.effects.borrow_mut().push(Slot {
-                effect: id,
-                outcome: None,
-                waker: None,
-            });
+            instance.effects.borrow_mut().push(Slot { effect: id, outcome: None, waker: None });
             id
         });
         start(&self.shim, id);
-        Effect {
-            id,
-            shim: self.shim.clone(),
-        }
+        Effect { id, shim: self.shim.clone() }
     }
 }
 
@@ -309,21 +271,13 @@ impl Host for ShimHost {
         #[allow(clippy::cast_precision_loss)] // a limit above 2^53 bytes is no limit
         let effect = self.effect(|shim, id| {
             let (timeout, limit) = (millis(options.timeout), options.max_body as f64);
-            shim.fetch(
-                id,
-                &head,
-                request.body(),
-                timeout,
-                limit,
-                options.follow_redirects,
-            );
+            shim.fetch(id, &head, request.body(), timeout, limit, options.follow_redirects);
         });
         Box::pin(async move {
             let outcome = effect.await?;
             let mut reply = http::Response::new(Bytes::from(outcome.body));
-            *reply.status_mut() = http::StatusCode::from_u16(outcome.status).map_err(|_| {
-                HostError::Failed(format!("status {} does not exist", outcome.status))
-            })?;
+            *reply.status_mut() = http::StatusCode::from_u16(outcome.status)
+                .map_err(|_| HostError::Failed(format!("status {} does not exist", outcome.status)))?;
             read_headers(outcome.head.lines(), reply.headers_mut());
             Ok(reply)
         })
@@ -352,13 +306,8 @@ impl Host for ShimHost {
 
     fn connect(&self, address: Address) -> Future<Result<Box<dyn Connection>, HostError>> {
         let ca = address.ca.unwrap_or_default();
-        let effect =
-            self.effect(|shim, id| shim.connect(id, &address.host, address.port, address.tls, &ca));
-        let host = ShimHost {
-            request: self.request,
-            shim: self.shim.clone(),
-            secrets: self.secrets.clone(),
-        };
+        let effect = self.effect(|shim, id| shim.connect(id, &address.host, address.port, address.tls, &ca));
+        let host = ShimHost { request: self.request, shim: self.shim.clone(), secrets: self.secrets.clone() };
         Box::pin(async move {
             let number = effect.await?.head.parse();
             let number = number.map_err(|_| HostError::Failed("the shim gave no socket".into()))?;
@@ -368,14 +317,8 @@ impl Host for ShimHost {
     }
 
     fn verify(&self, signature: Signature) -> Future<Result<bool, HostError>> {
-        let Signature {
-            algorithm,
-            jwk,
-            message,
-            signature,
-        } = signature;
-        let effect =
-            self.effect(|shim, id| shim.verify(id, &algorithm, &jwk, &message, &signature));
+        let Signature { algorithm, jwk, message, signature } = signature;
+        let effect = self.effect(|shim, id| shim.verify(id, &algorithm, &jwk, &message, &signature));
         Box::pin(async move { Ok(effect.await?.head == "true") })
     }
 }
@@ -392,9 +335,7 @@ impl Connection for Socket {
     }
 
     fn write(&mut self, bytes: Bytes) -> Future<Result<(), HostError>> {
-        let effect = self
-            .host
-            .effect(|shim, id| shim.write(id, self.number, &bytes));
+        let effect = self.host.effect(|shim, id| shim.write(id, self.number, &bytes));
         Box::pin(async move { effect.await.map(drop) })
     }
 }
@@ -412,11 +353,7 @@ fn millis(duration: Duration) -> f64 {
 fn read_request(head: &str, body: Vec<u8>) -> Option<http::Request<Bytes>> {
     let mut lines = head.lines();
     let (method, url) = lines.next()?.split_once(' ')?;
-    let mut request = http::Request::builder()
-        .method(method)
-        .uri(url)
-        .body(Bytes::from(body))
-        .ok()?;
+    let mut request = http::Request::builder().method(method).uri(url).body(Bytes::from(body)).ok()?;
     read_headers(lines, request.headers_mut());
     Some(request)
 }

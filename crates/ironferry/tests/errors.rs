@@ -25,35 +25,18 @@ fn codes_in_code(root: &Path) -> BTreeSet<String> {
             rust_files(&krate.join("src"), &mut sources);
         }
     }
-    let mut codes: BTreeSet<String> = ironferry::Kind::ALL
-        .iter()
-        .map(|kind| kind.code().to_owned())
-        .collect();
+    let mut codes: BTreeSet<String> =
+        ironferry::Kind::ALL.iter().map(|kind| kind.code().to_owned()).collect();
     for source in &sources {
         let shipped = source.split("#[cfg(test)]").next().unwrap_or_default();
-        let shipped: String = shipped
-            .lines()
-            .filter(|line| !line.trim_start().starts_with("//"))
-            .collect();
+        let shipped: String = shipped.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
         codes.extend(
-            shipped
-                .split(".code(\"")
-                .skip(1)
-                .filter_map(|rest| rest.split('"').next())
-                .map(str::to_owned),
+            shipped.split(".code(\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned),
         );
     }
     let shim = fs::read_to_string(root.join("supabase/functions/_shared/serve.ts")).unwrap();
-    codes.extend(
-        shim.split("failure(")
-            .skip(1)
-            .filter_map(|rest| rest.split('"').nth(1))
-            .map(str::to_owned),
-    );
-    codes.retain(|code| {
-        code.chars()
-            .all(|letter| letter.is_ascii_uppercase() || letter == '_')
-    });
+    codes.extend(shim.split("failure(").skip(1).filter_map(|rest| rest.split('"').nth(1)).map(str::to_owned));
+    codes.retain(|code| code.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_'));
     codes
 }
 
@@ -66,9 +49,5 @@ fn the_table_of_codes_is_complete_and_true() {
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .map(str::to_owned)
         .collect();
-    assert_eq!(
-        listed,
-        codes_in_code(&root),
-        "docs/errors.md on the left, the code on the right"
-    );
+    assert_eq!(listed, codes_in_code(&root), "docs/errors.md on the left, the code on the right");
 }

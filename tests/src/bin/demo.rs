@@ -63,20 +63,14 @@ async fn main() -> Result<()> {
 }
 
 fn default_folder() -> PathBuf {
-    std::env::var_os("DEX_CORPUS").map_or_else(
-        || project().join("tests/captures"),
-        |corpus| PathBuf::from(corpus).join("cantaloupe"),
-    )
+    std::env::var_os("DEX_CORPUS")
+        .map_or_else(|| project().join("tests/captures"), |corpus| PathBuf::from(corpus).join("cantaloupe"))
 }
 
 /// The captures dealt out to an account a company, whole machines at a time.
 fn accounts(folder: &std::path::Path) -> Result<Vec<Account>> {
     let all = captures::from_folder(folder, OffsetDateTime::now_utc())?;
-    ensure!(
-        !all.is_empty(),
-        "{} has no <case serial>_<dex id>.dex",
-        folder.display()
-    );
+    ensure!(!all.is_empty(), "{} has no <case serial>_<dex id>.dex", folder.display());
     let mut serials: Vec<&str> = all.iter().map(|capture| capture.serial.as_str()).collect();
     serials.sort_unstable();
     serials.dedup();
@@ -88,11 +82,7 @@ fn accounts(folder: &std::path::Path) -> Result<Vec<Account>> {
                     .position(|serial| *serial == capture.serial)
                     .is_some_and(|at| at % COMPANIES.len() == number)
             };
-            Account::new(
-                &email(number),
-                "let me in",
-                all.iter().filter(owns).cloned().collect(),
-            )
+            Account::new(&email(number), "let me in", all.iter().filter(owns).cloned().collect())
         })
         .collect())
 }
@@ -104,21 +94,11 @@ fn email(number: usize) -> String {
 async fn collect(lab: &Lab, site: &Site, folder: &std::path::Path) -> Result<()> {
     let db = lab.db().await?;
     for ((number, name), account) in COMPANIES.iter().enumerate().zip(accounts(folder)?) {
-        lab.company(
-            &db,
-            name,
-            site,
-            &Account {
-                email: email(number),
-                ..account
-            },
-        )
-        .await?;
+        lab.company(&db, name, site, &Account { email: email(number), ..account }).await?;
     }
     say("3 companies with their logins, sealed");
     // Every 5 minutes in a project; a demo need not wait that long.
-    db.run("select cron.schedule('collect-dex', '* * * * *', 'select private.collect_dex_tick()')")
-        .await?;
+    db.run("select cron.schedule('collect-dex', '* * * * *', 'select private.collect_dex_tick()')").await?;
     let collected = wait_for_cron(&db).await?;
     show(&db, collected).await
 }
@@ -130,9 +110,7 @@ async fn wait_for_cron(db: &Db) -> Result<Duration> {
     let mut told = String::new();
     while started.elapsed() < Duration::from_secs(150) {
         let seconds = 60 - OffsetDateTime::now_utc().second();
-        let captures = db
-            .count("select count(*) from public.dex_captures", &[])
-            .await?;
+        let captures = db.count("select count(*) from public.dex_captures", &[]).await?;
         let line = if captures > 0 {
             format!("collecting: {captures} captures")
         } else {
@@ -160,9 +138,7 @@ async fn wait_for_cron(db: &Db) -> Result<Duration> {
         }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
-    anyhow::bail!(
-        "pg_cron has not collected anything in 150 s: see the logs of collect-dex and pg_net"
-    )
+    anyhow::bail!("pg_cron has not collected anything in 150 s: see the logs of collect-dex and pg_net")
 }
 
 const COLLECTED: &str = "
@@ -204,13 +180,13 @@ async fn show(db: &Db, took: Duration) -> Result<()> {
         captures += of_captures;
     }
     let run = db
-        .text("select triggered_by || ', ' || status from public.collection_runs where companies_processed > 0", &[])
+        .text(
+            "select triggered_by || ', ' || status from public.collection_runs where companies_processed > 0",
+            &[],
+        )
         .await
         .context("the run is not in the ledger")?;
-    println!(
-        "\n{captures} captures of {machines} machines in {:.2} s (run by {run})",
-        took.as_secs_f64()
-    );
+    println!("\n{captures} captures of {machines} machines in {:.2} s (run by {run})", took.as_secs_f64());
     Ok(())
 }
 

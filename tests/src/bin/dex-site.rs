@@ -43,11 +43,7 @@ async fn main() -> Result<()> {
     let now = OffsetDateTime::now_utc();
     let accounts = match &asked.folder {
         Some(folder) => {
-            vec![Account::new(
-                "operator-1@example.com",
-                "let me in",
-                captures::from_folder(folder, now)?,
-            )]
+            vec![Account::new("operator-1@example.com", "let me in", captures::from_folder(folder, now)?)]
         }
         None => (1..=asked.accounts)
             .map(|number| Account::synthetic(number, asked.machines, asked.readings, now))
@@ -56,10 +52,7 @@ async fn main() -> Result<()> {
     let served: usize = accounts.iter().map(|account| account.captures.len()).sum();
     let site = Site::start(asked.port, accounts).await?;
     site.set_faults("*", Faults::slow(Duration::from_millis(asked.latency_ms)));
-    println!(
-        "simulated DEX site at {}, {served} captures; Ctrl-C ends it",
-        site.url()
-    );
+    println!("simulated DEX site at {}, {served} captures; Ctrl-C ends it", site.url());
     tokio::signal::ctrl_c().await?;
     site.stop();
     Ok(())

@@ -12,10 +12,6 @@ fn main() -> Result<()> {
         let name = format!("{}_{}.dex", capture.serial, capture.dex_id);
         std::fs::write(folder.join(name), capture.body)?;
     }
-    println!(
-        "wrote {} captures to {}",
-        captures::shipped().len(),
-        folder.display()
-    );
+    println!("wrote {} captures to {}", captures::shipped().len(), folder.display());
     Ok(())
 }

@@ -42,7 +42,7 @@ impl Machine {
 
     /// Its serial.
     #[must_use]
-    pub fn serial(&self) -> String {
+    pub fn serial(self) -> String {
         let letters = match self.family {
             Family::Cola => "SIM10",
             Family::Snack => "SIM20",
@@ -54,7 +54,7 @@ impl Machine {
 
     /// Its audit file at one reading; counters grow with the reading's number.
     #[must_use]
-    pub fn read(&self, reading: u32, at: OffsetDateTime) -> Vec<u8> {
+    pub fn read(self, reading: u32, at: OffsetDateTime) -> Vec<u8> {
         let selections = self.selections(reading);
         let mut segments = self.identity(at);
         segments.extend(totals(&selections));
@@ -70,7 +70,7 @@ impl Machine {
         }
     }
 
-    fn selections(&self, reading: u32) -> Vec<Selection> {
+    fn selections(self, reading: u32) -> Vec<Selection> {
         (0..8 + self.number % 5)
             .map(|index| {
                 // Some sell well, some hardly; nothing here is meant to look random.
@@ -84,25 +84,17 @@ impl Machine {
                     },
                     price: 100 + 25 * (index % 6),
                     vends: before + pace * reading,
-                    cashless: if self.family == Family::Old {
-                        0
-                    } else {
-                        (before + pace * reading) / 3
-                    },
+                    cashless: if self.family == Family::Old { 0 } else { (before + pace * reading) / 3 },
                     since_reset: pace,
                 }
             })
             .collect()
     }
 
-    fn identity(&self, at: OffsetDateTime) -> Vec<String> {
+    fn identity(self, at: OffsetDateTime) -> Vec<String> {
         let serial = self.serial();
         let (date, time) = clock(at);
-        let currency = if self.family == Family::Old {
-            "ID4*2*0039*EUR"
-        } else {
-            "ID4*2*1978*EUR"
-        };
+        let currency = if self.family == Family::Old { "ID4*2*0039*EUR" } else { "ID4*2*1978*EUR" };
         vec![
             format!(
                 "ID1*{serial}*MODEL-{:?}*0100*HALL {}**A{:04}*6*1",
@@ -114,21 +106,11 @@ impl Machine {
         ]
     }
 
-    fn product(&self, selection: &Selection) -> Vec<String> {
-        let Selection {
-            name,
-            price,
-            vends,
-            cashless,
-            since_reset,
-        } = selection;
+    fn product(self, selection: &Selection) -> Vec<String> {
+        let Selection { name, price, vends, cashless, since_reset } = selection;
         let mut lines = vec![
             format!("PA1*{name}*{price}*DRINK ^2A^{name}*12"),
-            format!(
-                "PA2*{vends}*{}*{since_reset}*{}",
-                vends * price,
-                since_reset * price
-            ),
+            format!("PA2*{vends}*{}*{since_reset}*{}", vends * price, since_reset * price),
         ];
         if self.family == Family::Coffee {
             let cash = vends - cashless;
@@ -137,15 +119,12 @@ impl Machine {
                 cash * price,
                 since_reset * price
             ));
-            lines.push(format!(
-                "PA7*{name}*DA*1*{price}*{cashless}*{}*0*0",
-                cashless * price
-            ));
+            lines.push(format!("PA7*{name}*DA*1*{price}*{cashless}*{}*0*0", cashless * price));
         }
         lines
     }
 
-    fn rest(&self, reading: u32, at: OffsetDateTime) -> Vec<String> {
+    fn rest(self, reading: u32, at: OffsetDateTime) -> Vec<String> {
         let (date, time) = clock(at);
         let fault = u32::from(self.number % 4 == 1 && reading == 2);
         let mut lines = vec![
@@ -154,12 +133,7 @@ impl Machine {
             format!("CA17*01*50*{}*0*0*0", 15 + reading),
             format!("EA2*EGS*{}*{}**0", reading % 2, 12 + reading),
             format!("EA2*EJB*{fault}*{fault}**{fault}"),
-            format!(
-                "EA3*{}*{date}*{time}*SIM***{}*{}",
-                30 + reading,
-                30 + reading,
-                30 + reading
-            ),
+            format!("EA3*{}*{date}*{time}*SIM***{}*{}", 30 + reading, 30 + reading, 30 + reading),
         ];
         if self.family == Family::Cola {
             lines.push("MA5*TEMP*45*C*DC".to_owned());
@@ -173,10 +147,7 @@ impl Machine {
 fn totals(selections: &[Selection]) -> Vec<String> {
     let sum = |part: fn(&Selection) -> u32| -> u32 { selections.iter().map(part).sum() };
     let vends = (sum(|one| one.vends * one.price), sum(|one| one.vends));
-    let reset = (
-        sum(|one| one.since_reset * one.price),
-        sum(|one| one.since_reset),
-    );
+    let reset = (sum(|one| one.since_reset * one.price), sum(|one| one.since_reset));
     let cashless = (sum(|one| one.cashless * one.price), sum(|one| one.cashless));
     let cash = (vends.0 - cashless.0, vends.1 - cashless.1);
     vec![
@@ -197,12 +168,7 @@ fn totals(selections: &[Selection]) -> Vec<String> {
 }
 
 fn clock(at: OffsetDateTime) -> (String, String) {
-    let date = format!(
-        "{:02}{:02}{:02}",
-        at.year() % 100,
-        u8::from(at.month()),
-        at.day()
-    );
+    let date = format!("{:02}{:02}{:02}", at.year() % 100, u8::from(at.month()), at.day());
     (date, format!("{:02}{:02}", at.hour(), at.minute()))
 }
 
@@ -215,9 +181,5 @@ fn placeholder(file: &[u8]) -> Vec<u8> {
 
 /// What a reading tool puts around a file.
 fn wrapped(file: &[u8]) -> Vec<u8> {
-    [
-        b"<000|Operations|SIM Reader|20260101|090000|daa|00001>".as_slice(),
-        file,
-    ]
-    .concat()
+    [b"<000|Operations|SIM Reader|20260101|090000|daa|00001>".as_slice(), file].concat()
 }

@@ -35,17 +35,9 @@ pub fn envelope(communication_id: &str, version: &str, segments: &[String]) -> V
         body.push_str("\r\n");
     }
     let crc = eva_dts::crc16(body.as_bytes());
-    let crc = if version == "V1/1" {
-        crc.swap_bytes()
-    } else {
-        crc
-    };
+    let crc = if version == "V1/1" { crc.swap_bytes() } else { crc };
     let mut file = format!("DXS*{communication_id}*VA*{version}*1\r\n{body}");
-    let _ = write!(
-        file,
-        "G85*{crc:04X}\r\nSE*{}*0001\r\nDXE*1*1\r\n",
-        segments.len() + 3
-    );
+    let _ = write!(file, "G85*{crc:04X}\r\nSE*{}*0001\r\nDXE*1*1\r\n", segments.len() + 3);
     file.into_bytes()
 }
 
@@ -53,8 +45,7 @@ pub fn envelope(communication_id: &str, version: &str, segments: &[String]) -> V
 /// some of them spoiled in the ways that happen.
 #[must_use]
 pub fn shipped() -> Vec<Capture> {
-    let first =
-        OffsetDateTime::from_unix_timestamp(1_767_258_000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let first = OffsetDateTime::from_unix_timestamp(1_767_258_000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let families = [Family::Cola, Family::Snack, Family::Coffee, Family::Old];
     let mut captures = Vec::new();
     for number in 0..9_u32 {
@@ -83,29 +74,17 @@ pub fn shipped() -> Vec<Capture> {
 /// Reads a folder of `<case serial>_<dex id>.dex`. The files say when they were made by their
 /// order alone: ids grow with time, so they are spread over the last two days.
 pub fn from_folder(folder: &Path, now: OffsetDateTime) -> Result<Vec<Capture>> {
-    let entries =
-        std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
+    let entries = std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
     let mut captures = Vec::new();
     for entry in entries {
         let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let Some((serial, id)) = name
-            .strip_suffix(".dex")
-            .and_then(|stem| stem.split_once('_'))
-        else {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some((serial, id)) = name.strip_suffix(".dex").and_then(|stem| stem.split_once('_')) else {
             continue;
         };
         let Ok(dex_id) = id.parse() else { continue };
         let body = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        captures.push(Capture {
-            dex_id,
-            serial: serial.to_owned(),
-            created: now,
-            body,
-        });
+        captures.push(Capture { dex_id, serial: serial.to_owned(), created: now, body });
     }
     captures.sort_by_key(|capture| capture.dex_id);
     let count = i32::try_from(captures.len()).unwrap_or(i32::MAX).max(1);
@@ -128,11 +107,7 @@ mod tests {
         assert_eq!(kept.len(), made.len());
         for (kept, made) in kept.iter().zip(&made) {
             assert_eq!((kept.dex_id, &kept.serial), (made.dex_id, &made.serial));
-            assert_eq!(
-                kept.body, made.body,
-                "{}: run the make-captures binary",
-                kept.dex_id
-            );
+            assert_eq!(kept.body, made.body, "{}: run the make-captures binary", kept.dex_id);
         }
     }
 
@@ -145,24 +120,14 @@ mod tests {
                 let file = machine.read(reading, OffsetDateTime::UNIX_EPOCH);
                 let report = eva_dts::parse(&file)[0].report();
                 let vends = |part: fn(&eva_dts::Amount) -> Option<u64>| -> Option<u64> {
-                    Some(
-                        report
-                            .products
-                            .iter()
-                            .filter_map(|one| part(&one.vends.since_init))
-                            .sum(),
-                    )
+                    Some(report.products.iter().filter_map(|one| part(&one.vends.since_init)).sum())
                 };
                 assert_eq!(vends(|one| one.count), report.totals.vends.since_init.count);
                 assert_eq!(vends(|one| one.value), report.totals.vends.since_init.value);
                 let value = report.totals.vends.since_init.value.unwrap();
                 assert!(value > before, "counters grow");
                 before = value;
-                assert!(
-                    report.warnings.is_empty(),
-                    "{family:?}: {:?}",
-                    report.warnings
-                );
+                assert!(report.warnings.is_empty(), "{family:?}: {:?}", report.warnings);
             }
         }
     }

@@ -19,11 +19,7 @@ impl Account {
     /// An account with these captures.
     #[must_use]
     pub fn new(email: &str, password: &str, captures: Vec<Capture>) -> Self {
-        Self {
-            email: email.to_owned(),
-            password: password.to_owned(),
-            captures,
-        }
+        Self { email: email.to_owned(), password: password.to_owned(), captures }
     }
 
     /// An account with so many machines, each read so many times, the last time just now.
@@ -32,25 +28,18 @@ impl Account {
         let families = [Family::Cola, Family::Snack, Family::Coffee, Family::Old];
         let mut captures = Vec::new();
         for machine_number in 0..machines {
-            let machine = Machine::new(
-                families[(number + machine_number) as usize % 4],
-                number * 100 + machine_number,
-            );
+            let machine =
+                Machine::new(families[(number + machine_number) as usize % 4], number * 100 + machine_number);
             for reading in 0..readings {
                 let created = now - time::Duration::hours(i64::from(readings - reading));
                 captures.push(Capture {
-                    dex_id: i64::from(number) * 1_000_000
-                        + i64::from(machine_number * 1_000 + reading),
+                    dex_id: i64::from(number) * 1_000_000 + i64::from(machine_number * 1_000 + reading),
                     serial: machine.serial(),
                     created,
                     body: machine.read(reading, created),
                 });
             }
         }
-        Self::new(
-            &format!("operator-{number}@example.com"),
-            "let me in",
-            captures,
-        )
+        Self::new(&format!("operator-{number}@example.com"), "let me in", captures)
     }
 }

@@ -16,9 +16,7 @@ use super::faults::Fault;
 pub(super) type Reply = Response<BoxBody<Bytes, io::Error>>;
 
 pub(super) fn body(bytes: impl Into<Bytes>) -> BoxBody<Bytes, io::Error> {
-    Full::new(bytes.into())
-        .map_err(|never: Infallible| match never {})
-        .boxed()
+    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed()
 }
 
 pub(super) fn reply(status: u16, kind: &str, bytes: impl Into<Bytes>) -> Reply {
@@ -39,10 +37,7 @@ pub(super) fn json(status: u16, value: &serde_json::Value) -> Reply {
 }
 
 pub(super) fn redirect(location: &str) -> Reply {
-    let mut reply = html(
-        302,
-        format!("<meta http-equiv=\"refresh\" content=\"0;url='{location}'\" />"),
-    );
+    let mut reply = html(302, format!("<meta http-equiv=\"refresh\" content=\"0;url='{location}'\" />"));
     if let Ok(location) = location.parse() {
         reply.headers_mut().insert(LOCATION, location);
     }
@@ -52,10 +47,9 @@ pub(super) fn redirect(location: &str) -> Reply {
 /// Two cookies, whose dates hold commas.
 pub(super) fn with_cookies(mut reply: Reply, session: &str, csrf: &str) -> Reply {
     let until = "Expires=Wed, 21 Oct 2099 07:28:00 GMT; Max-Age=7200; path=/; samesite=lax";
-    for cookie in [
-        format!("XSRF-TOKEN={csrf}; {until}"),
-        format!("laravel_session={session}; {until}; httponly"),
-    ] {
+    for cookie in
+        [format!("XSRF-TOKEN={csrf}; {until}"), format!("laravel_session={session}; {until}; httponly")]
+    {
         if let Ok(cookie) = cookie.parse() {
             reply.headers_mut().append(SET_COOKIE, cookie);
         }
@@ -69,9 +63,7 @@ pub(super) async fn spoilt(fault: Fault, kind: &str, bytes: Vec<u8>) -> Reply {
         Fault::Status(status) => html(status, "<html><title>Server Error</title></html>"),
         Fault::TooMany => {
             let mut reply = json(429, &serde_json::json!({ "message": "Too Many Attempts." }));
-            reply
-                .headers_mut()
-                .insert("retry-after", http::HeaderValue::from_static("60"));
+            reply.headers_mut().insert("retry-after", http::HeaderValue::from_static("60"));
             reply
         }
         Fault::Html => html(200, "<html><body>Maintenance</body></html>"),

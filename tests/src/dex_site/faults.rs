@@ -24,10 +24,7 @@ impl Faults {
     /// Slow, and nothing else.
     #[must_use]
     pub fn slow(latency: Duration) -> Self {
-        Self {
-            latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
-            ..Self::default()
-        }
+        Self { latency_ms: u64::try_from(latency.as_millis()).unwrap_or(u64::MAX), ..Self::default() }
     }
 }
 

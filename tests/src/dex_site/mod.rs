@@ -64,14 +64,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Site {
     /// Starts a site with these accounts; port 0 is any free one.
     pub async fn start(port: u16, accounts: Vec<Account>) -> Result<Self> {
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .await
-            .with_context(|| format!("listening on {port}"))?;
+        let listener =
+            TcpListener::bind(("127.0.0.1", port)).await.with_context(|| format!("listening on {port}"))?;
         let address = listener.local_addr()?;
-        let accounts = accounts
-            .into_iter()
-            .map(|account| (account.email.clone(), account))
-            .collect();
+        let accounts = accounts.into_iter().map(|account| (account.email.clone(), account)).collect();
         let shared = Arc::new(Shared {
             accounts: Mutex::new(accounts),
             sessions: Mutex::default(),
@@ -79,11 +75,7 @@ impl Site {
             stats: Mutex::default(),
         });
         let task = tokio::spawn(accept(listener, shared.clone()));
-        Ok(Self {
-            address,
-            shared,
-            task,
-        })
+        Ok(Self { address, shared, task })
     }
 
     /// Where it is, without a slash at the end.
@@ -125,9 +117,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         tokio::spawn(async move {
             let service = service_fn(move |request| pages::answer(shared.clone(), request));
             // A connection that the client or a fault cut is over, and that is all there is to it.
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }

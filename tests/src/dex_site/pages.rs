@@ -26,41 +26,23 @@ struct Visitor {
     account: Option<String>,
 }
 
-pub(super) async fn answer(
-    shared: Arc<Shared>,
-    request: Request<Incoming>,
-) -> Result<Reply, Infallible> {
+pub(super) async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Reply, Infallible> {
     let (parts, incoming) = request.into_parts();
-    let bytes = incoming
-        .collect()
-        .await
-        .map(http_body_util::Collected::to_bytes)
-        .unwrap_or_default();
+    let bytes = incoming.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let form = read_form(&String::from_utf8_lossy(&bytes));
     let visitor = visitor(&shared, &parts.headers);
     let counted = Counted::new(&shared);
 
-    let faults = faults_of(
-        &shared,
-        visitor
-            .account
-            .as_deref()
-            .or(form.get("email").map(String::as_str)),
-    );
+    let faults = faults_of(&shared, visitor.account.as_deref().or(form.get("email").map(String::as_str)));
     tokio::time::sleep(Duration::from_millis(faults.latency_ms)).await;
-    let header = parts
-        .headers
-        .get("x-csrf-token")
-        .and_then(|value| value.to_str().ok());
+    let header = parts.headers.get("x-csrf-token").and_then(|value| value.to_str().ok());
     let path = parts.uri.path();
     let reply = match (&parts.method, path) {
         (&Method::GET, "/__control/stats") => json(200, &json!(*lock(&shared.stats))),
         (&Method::POST, "/__control/faults") => control(&shared, &bytes),
-        (&Method::GET, "/login") => with_cookies(
-            html(200, page(&visitor.csrf)),
-            &visitor.cookie,
-            &visitor.csrf,
-        ),
+        (&Method::GET, "/login") => {
+            with_cookies(html(200, page(&visitor.csrf)), &visitor.cookie, &visitor.csrf)
+        }
         (&Method::POST, "/login") => log_in(&shared, &visitor, &form),
         (&Method::GET, "/dex" | "/dashboard") => match visitor.account {
             Some(_) => html(200, page(&visitor.csrf)),
@@ -113,23 +95,14 @@ fn control(shared: &Shared, body: &[u8]) -> Reply {
 
 fn faults_of(shared: &Shared, account: Option<&str>) -> Faults {
     let faults = lock(&shared.faults);
-    account
-        .and_then(|account| faults.get(account))
-        .or_else(|| faults.get("*"))
-        .cloned()
-        .unwrap_or_default()
+    account.and_then(|account| faults.get(account)).or_else(|| faults.get("*")).cloned().unwrap_or_default()
 }
 
 /// The session behind the cookie, or a new one. A session that has been used up is gone.
 fn visitor(shared: &Shared, headers: &http::HeaderMap) -> Visitor {
     let mut sessions = lock(&shared.sessions);
-    let cookies = headers
-        .get(COOKIE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let cookie = cookies
-        .split("; ")
-        .find_map(|pair| pair.strip_prefix("laravel_session="));
+    let cookies = headers.get(COOKIE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let cookie = cookies.split("; ").find_map(|pair| pair.strip_prefix("laravel_session="));
     if let Some(cookie) = cookie
         && let Some(session) = sessions.find(cookie)
     {
@@ -145,11 +118,7 @@ fn visitor(shared: &Shared, headers: &http::HeaderMap) -> Visitor {
         sessions.end(cookie);
     }
     let (cookie, session) = sessions.begin(None);
-    Visitor {
-        cookie,
-        csrf: session.csrf,
-        account: None,
-    }
+    Visitor { cookie, csrf: session.csrf, account: None }
 }
 
 fn page(csrf: &str) -> String {
@@ -165,9 +134,8 @@ fn log_in(shared: &Shared, visitor: &Visitor, form: &HashMap<String, String>) ->
     if field("_token") != visitor.csrf {
         return html(419, "<html><title>Page Expired</title></html>");
     }
-    let known = lock(&shared.accounts)
-        .get(field("email"))
-        .is_some_and(|one| one.password == field("password"));
+    let known =
+        lock(&shared.accounts).get(field("email")).is_some_and(|one| one.password == field("password"));
     if !known {
         return with_cookies(redirect("/login"), &visitor.cookie, &visitor.csrf);
     }
@@ -175,24 +143,13 @@ fn log_in(shared: &Shared, visitor: &Visitor, form: &HashMap<String, String>) ->
     let mut sessions = lock(&shared.sessions);
     sessions.end(&visitor.cookie);
     let (cookie, session) = sessions.begin(Some(field("email").to_owned()));
-    *lock(&shared.stats)
-        .logins
-        .entry(field("email").to_owned())
-        .or_default() += 1;
+    *lock(&shared.stats).logins.entry(field("email").to_owned()).or_default() += 1;
     with_cookies(redirect("/dashboard"), &cookie, &session.csrf)
 }
 
-async fn list(
-    shared: &Shared,
-    visitor: &Visitor,
-    form: &HashMap<String, String>,
-    faults: &Faults,
-) -> Reply {
+async fn list(shared: &Shared, visitor: &Visitor, form: &HashMap<String, String>, faults: &Faults) -> Reply {
     let account = visitor.account.clone().unwrap_or_default();
-    *lock(&shared.stats)
-        .lists
-        .entry(account.clone())
-        .or_default() += 1;
+    *lock(&shared.stats).lists.entry(account.clone()).or_default() += 1;
     grow(shared, &account, faults.grows_by);
     let body = listing(shared, &account, form).to_string();
     match faults.list {
@@ -208,10 +165,7 @@ fn grow(shared: &Shared, account: &str, by: u32) {
         return;
     };
     for _ in 0..by {
-        let Some(newest) = account
-            .captures
-            .iter()
-            .max_by_key(|capture| (capture.created, capture.dex_id))
+        let Some(newest) = account.captures.iter().max_by_key(|capture| (capture.created, capture.dex_id))
         else {
             return;
         };
@@ -226,20 +180,9 @@ fn grow(shared: &Shared, account: &str, by: u32) {
 
 fn listing(shared: &Shared, account: &str, form: &HashMap<String, String>) -> Value {
     let accounts = lock(&shared.accounts);
-    let all = accounts
-        .get(account)
-        .map(|account| account.captures.as_slice())
-        .unwrap_or_default();
-    let number = |name: &str| {
-        form.get(name)
-            .and_then(|text| text.parse::<usize>().ok())
-            .unwrap_or(0)
-    };
-    let bound = |name: &str| {
-        form.get(name)
-            .map(|text| text.replace('T', " "))
-            .unwrap_or_default()
-    };
+    let all = accounts.get(account).map(|account| account.captures.as_slice()).unwrap_or_default();
+    let number = |name: &str| form.get(name).and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+    let bound = |name: &str| form.get(name).map(|text| text.replace('T', " ")).unwrap_or_default();
     let (from, to) = (bound("startDateVal"), bound("endDateVal"));
     let mut shown: Vec<&Capture> = all
         .iter()
@@ -250,12 +193,8 @@ fn listing(shared: &Shared, account: &str, form: &HashMap<String, String>) -> Va
         })
         .collect();
     shown.sort_by_key(|capture| std::cmp::Reverse((capture.created, capture.dex_id)));
-    let page: Vec<Value> = shown
-        .iter()
-        .skip(number("start"))
-        .take(number("length").clamp(1, 100))
-        .map(|one| row(one))
-        .collect();
+    let page: Vec<Value> =
+        shown.iter().skip(number("start")).take(number("length").clamp(1, 100)).map(|one| row(one)).collect();
     json!({ "draw": number("draw"), "recordsTotal": all.len(), "recordsFiltered": shown.len(), "data": page })
 }
 
@@ -307,10 +246,7 @@ async fn download(
     let account = visitor.account.clone().unwrap_or_default();
     let body = {
         let accounts = lock(&shared.accounts);
-        let captures = accounts
-            .get(&account)
-            .map(|account| account.captures.as_slice())
-            .unwrap_or_default();
+        let captures = accounts.get(&account).map(|account| account.captures.as_slice()).unwrap_or_default();
         captures
             .iter()
             .find(|capture| capture.dex_id.to_string() == id)
@@ -327,11 +263,7 @@ async fn download(
 }
 
 fn read_form(body: &str) -> HashMap<String, String> {
-    let decode = |text: &str| {
-        percent_decode_str(&text.replace('+', " "))
-            .decode_utf8_lossy()
-            .into_owned()
-    };
+    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
     body.split('&')
         .filter_map(|pair| pair.split_once('='))
         .map(|(name, value)| (decode(name), decode(value)))

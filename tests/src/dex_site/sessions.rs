@@ -22,11 +22,7 @@ impl Sessions {
         self.made += 1;
         // Base64 of Laravel ends in `%3D` in a cookie.
         let cookie = format!("session-{}%3D", self.made);
-        let session = Session {
-            csrf: format!("csrf{:032}", self.made),
-            account,
-            uses: 0,
-        };
+        let session = Session { csrf: format!("csrf{:032}", self.made), account, uses: 0 };
         self.by_cookie.insert(cookie.clone(), session.clone());
         (cookie, session)
     }

@@ -22,10 +22,7 @@ pub(super) fn run(folder: &Folder) -> Result<ExitCode> {
     state.supervisor.signal(Signal::TERM);
     while state.supervisor.is_alive() {
         if start.elapsed() > PATIENCE {
-            bail!(
-                "process {} does not end; `kill -9 {0}` ends it and all parts",
-                state.supervisor.pid
-            );
+            bail!("process {} does not end; `kill -9 {0}` ends it and all parts", state.supervisor.pid);
         }
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -46,10 +46,7 @@ pub(super) fn run(arguments: &Arguments, folder: &Folder) -> Result<ExitCode> {
         if arguments.parts.is_empty() {
             // A function that is new has a new log.
             for (part, source) in self::sources(&folder.logs(), &[])? {
-                sources.entry(part).or_insert(Source {
-                    offset: 0,
-                    ..source
-                });
+                sources.entry(part).or_insert(Source { offset: 0, ..source });
             }
         }
         print(&new_lines(&mut sources), &sources)?;
@@ -64,21 +61,13 @@ struct Source {
 
 fn sources(logs: &Path, wanted: &[String]) -> Result<BTreeMap<String, Source>> {
     let mut all: Vec<String> = std::fs::read_dir(logs)
-        .with_context(|| {
-            format!(
-                "there are no logs in {}; `ferry up` makes them",
-                logs.display()
-            )
-        })?
+        .with_context(|| format!("there are no logs in {}; `ferry up` makes them", logs.display()))?
         .flatten()
         .filter_map(|entry| Some(entry.file_name().to_str()?.strip_suffix(".log")?.to_owned()))
         .collect();
     all.sort();
     if let Some(unknown) = wanted.iter().find(|part| !all.contains(part)) {
-        bail!(
-            "there is no log of {unknown:?}; there are: {}",
-            all.join(", ")
-        );
+        bail!("there is no log of {unknown:?}; there are: {}", all.join(", "));
     }
     let chosen = if wanted.is_empty() { &all } else { wanted };
     Ok(chosen
@@ -86,13 +75,7 @@ fn sources(logs: &Path, wanted: &[String]) -> Result<BTreeMap<String, Source>> {
         .map(|part| {
             let path = path(logs, part);
             let length = path.metadata().map_or(0, |file| file.len());
-            (
-                part.clone(),
-                Source {
-                    path,
-                    offset: length.saturating_sub(READ_AT_MOST),
-                },
-            )
+            (part.clone(), Source { path, offset: length.saturating_sub(READ_AT_MOST) })
         })
         .collect())
 }
@@ -121,17 +104,11 @@ impl Source {
             file.seek(SeekFrom::Start(self.offset))?;
             file.read_to_end(&mut bytes)
         });
-        let Some(end) = read
-            .ok()
-            .and_then(|_| bytes.iter().rposition(|byte| *byte == b'\n'))
-        else {
+        let Some(end) = read.ok().and_then(|_| bytes.iter().rposition(|byte| *byte == b'\n')) else {
             return Vec::new();
         };
         self.offset += end as u64 + 1;
-        String::from_utf8_lossy(&bytes[..end])
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        String::from_utf8_lossy(&bytes[..end]).lines().map(str::to_owned).collect()
     }
 }
 
@@ -144,12 +121,7 @@ fn print(lines: &[(String, String)], sources: &BTreeMap<String, Source>) -> Resu
         let written = if sources.len() == 1 {
             writeln!(out, "{} {text}", paint::faint(time))
         } else {
-            writeln!(
-                out,
-                "{} {} {text}",
-                paint::faint(time),
-                paint::bold(format!("{part:<width$}"))
-            )
+            writeln!(out, "{} {} {text}", paint::faint(time), paint::bold(format!("{part:<width$}")))
         };
         match written {
             // The reader, `head` say, has seen enough.
@@ -169,17 +141,12 @@ mod tests {
         let logs = std::env::temp_dir().join(format!("ferry-logs-{}", std::process::id()));
         std::fs::create_dir_all(&logs).expect("a folder");
         let at = |second: u32| format!("2026-11-21T09:00:0{second}.000Z");
-        std::fs::write(
-            path(&logs, "a"),
-            format!("{} one\n{} three\n{} fo", at(1), at(3), at(4)),
-        )
-        .expect("written");
+        std::fs::write(path(&logs, "a"), format!("{} one\n{} three\n{} fo", at(1), at(3), at(4)))
+            .expect("written");
         std::fs::write(path(&logs, "b"), format!("{} two\n", at(2))).expect("written");
         let mut sources = sources(&logs, &[]).expect("two logs");
-        let texts: Vec<String> = new_lines(&mut sources)
-            .into_iter()
-            .map(|(_, line)| line[25..].to_owned())
-            .collect();
+        let texts: Vec<String> =
+            new_lines(&mut sources).into_iter().map(|(_, line)| line[25..].to_owned()).collect();
         assert_eq!(texts, ["one", "two", "three"]);
         assert!(new_lines(&mut sources).is_empty());
         assert!(self::sources(&logs, &["c".to_owned()]).is_err());

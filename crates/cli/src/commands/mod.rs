@@ -82,10 +82,7 @@ impl Cli {
             Some(project) => project,
             None => find_project(&std::env::current_dir().context("where are we?")?)?,
         };
-        let options = Options {
-            state: self.state,
-            ..Options::new(project)
-        };
+        let options = Options { state: self.state, ..Options::new(project) };
         let folder = options.state_folder()?;
         match self.command {
             Command::Up(arguments) => up::run(arguments, options, &folder),
@@ -98,17 +95,16 @@ impl Cli {
 }
 
 fn find_project(here: &Path) -> Result<PathBuf> {
-    here.ancestors()
-        .find(|folder| folder.join("supabase").is_dir())
-        .map(Path::to_owned)
-        .with_context(|| format!("{} is not in a project: there is no supabase/ folder. Go to one, or name it with --project", here.display()))
+    here.ancestors().find(|folder| folder.join("supabase").is_dir()).map(Path::to_owned).with_context(|| {
+        format!(
+            "{} is not in a project: there is no supabase/ folder. Go to one, or name it with --project",
+            here.display()
+        )
+    })
 }
 
 fn not_running(folder: &Folder) -> ExitCode {
-    anstream::eprintln!(
-        "No stack is running in {}. `ferry up` starts one.",
-        folder.path().display()
-    );
+    anstream::eprintln!("No stack is running in {}. `ferry up` starts one.", folder.path().display());
     ExitCode::from(NOT_RUNNING)
 }
 

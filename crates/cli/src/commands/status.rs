@@ -32,26 +32,18 @@ pub(super) fn run(arguments: &Arguments, folder: &Folder) -> Result<ExitCode> {
         return Ok(not_running(folder));
     };
     if arguments.json {
-        println!(
-            "{:#}",
-            as_json(&state, &Keys::load_or_create(&folder.keys())?)
-        );
+        println!("{:#}", as_json(&state, &Keys::load_or_create(&folder.keys())?));
     } else {
         print(&state, folder);
     }
-    Ok(if state.parts.iter().all(is_healthy) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if state.parts.iter().all(is_healthy) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// It runs, and takes connections where it has a port.
 fn is_healthy(part: &PartState) -> bool {
     part.life == "running"
         && part.port.is_none_or(|port| {
-            TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), PROBE)
-                .is_ok()
+            TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), PROBE).is_ok()
         })
 }
 
@@ -101,14 +93,9 @@ pub(super) fn print(state: &State, folder: &Folder) {
             (false, "restarting") => paint::warn("restarting"),
             (false, other) => paint::bad(other),
         };
-        let port = part
-            .port
-            .map_or_else(|| "-".to_owned(), |port| port.to_string());
+        let port = part.port.map_or_else(|| "-".to_owned(), |port| port.to_string());
         let pid = part.process.unwrap_or(state.supervisor).pid;
         anstream::println!("  {:<17} port {port:<6} pid {pid:<8} {health}", part.name);
     }
-    anstream::println!(
-        "{}",
-        paint::faint(format!("Logs: {}", folder.logs().display()))
-    );
+    anstream::println!("{}", paint::faint(format!("Logs: {}", folder.logs().display())));
 }

@@ -15,10 +15,7 @@ use crate::stack::state::{Folder, ProcessId, State};
 use crate::stack::{Options, Ports, Stack};
 
 #[derive(clap::Args)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a flag of the command line"
-)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "Examples:
   ferry up
   ferry up --detach --no-migrate
@@ -76,11 +73,7 @@ pub(super) fn run(arguments: Arguments, options: Options, folder: &Folder) -> Re
     let options = Options {
         extra_functions: arguments.functions,
         function_env: arguments.env,
-        ports: if arguments.any_ports {
-            Ports::Any
-        } else {
-            Ports::Usual
-        },
+        ports: if arguments.any_ports { Ports::Any } else { Ports::Usual },
         migrate: !arguments.no_migrate,
         functions: !arguments.no_functions,
         progress: Some(Arc::new(|text| {
@@ -89,18 +82,13 @@ pub(super) fn run(arguments: Arguments, options: Options, folder: &Folder) -> Re
         listener: (!quiet && !in_background).then(|| Arc::new(show) as _),
         ..options
     };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(supervise(options, folder, in_background))
 }
 
 /// What a function writes is what one wants to see while one works on it.
 fn show(part: &str, text: &str) {
-    if !matches!(
-        part,
-        "postgres" | "redis" | "rest" | "gateway" | "pg_net" | "migrations"
-    ) {
+    if !matches!(part, "postgres" | "redis" | "rest" | "gateway" | "pg_net" | "migrations") {
         anstream::println!("{} {text}", paint::faint(format!("{part} |")));
     }
 }
@@ -152,9 +140,7 @@ fn detach(folder: &Folder) -> Result<ExitCode> {
     loop {
         let ended = child.try_wait()?.is_some();
         let supervisor = ProcessId::of(child.id());
-        let ready = folder
-            .running()
-            .filter(|state| state.ready && Some(state.supervisor) == supervisor);
+        let ready = folder.running().filter(|state| state.ready && Some(state.supervisor) == supervisor);
         let mut text = String::new();
         said.read_to_string(&mut text)?;
         anstream::eprint!("{text}");

@@ -45,12 +45,7 @@ struct FunctionConfig {
 
 impl Default for FunctionConfig {
     fn default() -> Self {
-        Self {
-            enabled: true,
-            verify_jwt: true,
-            import_map: None,
-            entrypoint: None,
-        }
+        Self { enabled: true, verify_jwt: true, import_map: None, entrypoint: None }
     }
 }
 
@@ -106,12 +101,7 @@ impl Config {
     pub(crate) fn functions(&self, project: &Path, extra: &[PathBuf]) -> Result<Vec<Function>> {
         let mut folders: Vec<PathBuf> = Vec::new();
         if let Ok(entries) = std::fs::read_dir(project.join("supabase/functions")) {
-            folders.extend(
-                entries
-                    .flatten()
-                    .map(|entry| entry.path())
-                    .filter(|path| is_function(path)),
-            );
+            folders.extend(entries.flatten().map(|entry| entry.path()).filter(|path| is_function(path)));
         }
         folders.sort();
         for folder in extra {
@@ -119,37 +109,25 @@ impl Config {
             if !folder.join("index.ts").exists() {
                 bail!("{} is no function: it has no index.ts", folder.display());
             }
-            if folders
-                .iter()
-                .any(|known| known.file_name() == folder.file_name())
-            {
+            if folders.iter().any(|known| known.file_name() == folder.file_name()) {
                 bail!("{} has the name of another function", folder.display());
             }
             folders.push(folder);
         }
-        Ok(folders
-            .iter()
-            .filter_map(|folder| self.function(project, folder))
-            .collect())
+        Ok(folders.iter().filter_map(|folder| self.function(project, folder)).collect())
     }
 
     fn function(&self, project: &Path, folder: &Path) -> Option<Function> {
         let name = folder.file_name()?.to_str()?.to_owned();
-        let config = self
-            .functions
-            .get(&name)
-            .cloned()
-            .unwrap_or_else(|| FunctionConfig {
-                // What is not deployed need not be in the configuration, and is there to be called.
-                verify_jwt: folder.starts_with(project.join("supabase")),
-                ..FunctionConfig::default()
-            });
+        let config = self.functions.get(&name).cloned().unwrap_or_else(|| FunctionConfig {
+            // What is not deployed need not be in the configuration, and is there to be called.
+            verify_jwt: folder.starts_with(project.join("supabase")),
+            ..FunctionConfig::default()
+        });
         let supabase = project.join("supabase");
         config.enabled.then(|| Function {
             name,
-            entrypoint: config
-                .entrypoint
-                .map_or_else(|| folder.join("index.ts"), |path| supabase.join(path)),
+            entrypoint: config.entrypoint.map_or_else(|| folder.join("index.ts"), |path| supabase.join(path)),
             deno_config: ["deno.json", "deno.jsonc"]
                 .map(|file| folder.join(file))
                 .into_iter()
@@ -166,9 +144,7 @@ fn is_function(folder: &Path) -> bool {
         return false;
     };
     name.starts_with(|first: char| first.is_ascii_alphabetic())
-        && name
-            .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-'))
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-'))
         && folder.join("index.ts").exists()
 }
 
@@ -178,32 +154,21 @@ pub(crate) fn parse_env(text: &str) -> Vec<(String, String)> {
         .map(str::trim)
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| {
-            let (name, value) = line
-                .strip_prefix("export ")
-                .unwrap_or(line)
-                .split_once('=')?;
+            let (name, value) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
             Some((name.trim().to_owned(), unquote(value.trim())))
         })
         .collect()
 }
 
 fn unquote(value: &str) -> String {
-    if let Some(inner) = value
-        .strip_prefix('\'')
-        .and_then(|rest| rest.split('\'').next())
-    {
+    if let Some(inner) = value.strip_prefix('\'').and_then(|rest| rest.split('\'').next()) {
         return inner.to_owned();
     }
     if let Some(rest) = value.strip_prefix('"') {
         let end = rest.rfind('"').unwrap_or(rest.len());
         return rest[..end].replace("\\n", "\n").replace("\\\"", "\"");
     }
-    value
-        .split(" #")
-        .next()
-        .unwrap_or_default()
-        .trim_end()
-        .to_owned()
+    value.split(" #").next().unwrap_or_default().trim_end().to_owned()
 }
 
 #[cfg(test)]
@@ -212,8 +177,7 @@ mod tests {
 
     #[test]
     fn settings_have_the_clis_defaults() {
-        let config =
-            Config::parse("[functions.open]\nverify_jwt = false\n[db]\nport = 1\n").expect("valid");
+        let config = Config::parse("[functions.open]\nverify_jwt = false\n[db]\nport = 1\n").expect("valid");
         assert_eq!(config.schemas(), "public");
         assert_eq!(config.extra_search_path(), "public,extensions");
         assert_eq!(config.max_rows(), 1000);
@@ -233,13 +197,7 @@ mod tests {
         }
         let config = Config::parse("[functions.off]\nenabled = false").expect("valid");
         let found = config.functions(&project, &[]).expect("functions");
-        assert_eq!(
-            found
-                .iter()
-                .map(|function| function.name.as_str())
-                .collect::<Vec<_>>(),
-            ["collect"]
-        );
+        assert_eq!(found.iter().map(|function| function.name.as_str()).collect::<Vec<_>>(), ["collect"]);
         assert!(found[0].verify_jwt);
         assert!(config.functions(&project, &["nowhere".into()]).is_err());
         std::fs::remove_dir_all(project).expect("removed");
@@ -247,18 +205,10 @@ mod tests {
 
     #[test]
     fn environment_files_may_have_comments_quotes_and_export() {
-        let text = "# settings\nA=1\nexport B = \"two # three\\nfour\"\nC='x=y'\nD=plain # note\n\nE=\nbroken\n";
-        let expected = [
-            ("A", "1"),
-            ("B", "two # three\nfour"),
-            ("C", "x=y"),
-            ("D", "plain"),
-            ("E", ""),
-        ];
+        let text =
+            "# settings\nA=1\nexport B = \"two # three\\nfour\"\nC='x=y'\nD=plain # note\n\nE=\nbroken\n";
+        let expected = [("A", "1"), ("B", "two # three\nfour"), ("C", "x=y"), ("D", "plain"), ("E", "")];
         let parsed = parse_env(text);
-        assert_eq!(
-            parsed,
-            expected.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        );
+        assert_eq!(parsed, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
     }
 }

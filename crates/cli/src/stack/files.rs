@@ -12,11 +12,7 @@ pub(crate) fn write_private(path: &Path, content: &[u8]) -> Result<()> {
     let draft = path.with_extension("draft");
     let write = || -> std::io::Result<()> {
         let _ = fs::remove_file(&draft);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&draft)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
         file.write_all(content)?;
         fs::rename(&draft, path)
     };

@@ -34,23 +34,14 @@ pub(crate) fn environment(
 ) -> Result<Vec<(String, String)>> {
     let made_up = [
         ("SERVICE_API_KEY", keys.service_api_key.clone()),
-        (
-            "CREDENTIALS_ENCRYPTION_KEYS",
-            keys.credentials_encryption_keys.clone(),
-        ),
+        ("CREDENTIALS_ENCRYPTION_KEYS", keys.credentials_encryption_keys.clone()),
         ("REDIS_URL", around.redis.clone()),
     ];
     let platform = [
         ("SUPABASE_URL", around.api.clone()),
         ("SUPABASE_DB_URL", around.database.clone()),
-        (
-            "SUPABASE_PUBLISHABLE_KEYS",
-            json!({"default": keys.publishable}).to_string(),
-        ),
-        (
-            "SUPABASE_SECRET_KEYS",
-            json!({"default": keys.secret}).to_string(),
-        ),
+        ("SUPABASE_PUBLISHABLE_KEYS", json!({"default": keys.publishable}).to_string()),
+        ("SUPABASE_SECRET_KEYS", json!({"default": keys.secret}).to_string()),
         ("SUPABASE_JWKS", keys.jwks().to_string()),
         ("SUPABASE_ANON_KEY", keys.anon.clone()),
         ("SUPABASE_SERVICE_ROLE_KEY", keys.service_role.clone()),
@@ -63,12 +54,8 @@ pub(crate) fn environment(
         Err(error) => return Err(error).with_context(|| format!("reading {}", file.display())),
     };
     let mut environment: Vec<(String, String)> = Vec::new();
-    let layers = made_up
-        .map(owned)
-        .into_iter()
-        .chain(from_file)
-        .chain(platform.map(owned))
-        .chain(extra.to_vec());
+    let layers =
+        made_up.map(owned).into_iter().chain(from_file).chain(platform.map(owned)).chain(extra.to_vec());
     for (name, value) in layers {
         environment.retain(|(known, _)| *known != name);
         environment.push((name, value));
@@ -92,43 +79,28 @@ pub(crate) fn spec(
     port: u16,
     environment: &[(String, String)],
 ) -> Spec {
-    let readable = [
-        project.join("supabase/functions"),
-        folder(function),
-        PathBuf::from("/tmp"),
-        prelude.to_owned(),
-    ];
-    let readable: Vec<String> = readable
-        .iter()
-        .map(|path| path.display().to_string())
-        .collect();
-    let mut args: Vec<String> = [
-        "run",
-        "--quiet",
-        "--no-prompt",
-        "--no-lock",
-        "--allow-net",
-        "--allow-env",
-    ]
-    .map(str::to_owned)
-    .into();
+    let readable =
+        [project.join("supabase/functions"), folder(function), PathBuf::from("/tmp"), prelude.to_owned()];
+    let readable: Vec<String> = readable.iter().map(|path| path.display().to_string()).collect();
+    let mut args: Vec<String> = ["run", "--quiet", "--no-prompt", "--no-lock", "--allow-net", "--allow-env"]
+        .map(str::to_owned)
+        .into();
     args.push(format!("--allow-read={}", readable.join(",")));
     args.push("--allow-write=/tmp".to_owned());
     args.push(format!("--preload={}", prelude.display()));
-    args.push(function.deno_config.as_ref().map_or_else(
-        || "--no-config".to_owned(),
-        |path| format!("--config={}", path.display()),
-    ));
+    args.push(
+        function
+            .deno_config
+            .as_ref()
+            .map_or_else(|| "--no-config".to_owned(), |path| format!("--config={}", path.display())),
+    );
     if let Some(map) = &function.import_map {
         args.push(format!("--import-map={}", map.display()));
     }
     args.push(function.entrypoint.display().to_string());
 
     let mut env = environment.to_vec();
-    env.push((
-        "DENO_SERVE_ADDRESS".to_owned(),
-        format!("tcp:127.0.0.1:{port}"),
-    ));
+    env.push(("DENO_SERVE_ADDRESS".to_owned(), format!("tcp:127.0.0.1:{port}")));
     // Deno's own: where its cache is, and that it is not to look for a newer self.
     env.push(("DENO_NO_UPDATE_CHECK".to_owned(), "1".to_owned()));
     env.push(("NO_COLOR".to_owned(), "1".to_owned()));
@@ -160,10 +132,7 @@ pub(crate) fn spec(
 }
 
 fn folder(function: &Function) -> PathBuf {
-    function
-        .entrypoint
-        .parent()
-        .map_or_else(PathBuf::new, Path::to_owned)
+    function.entrypoint.parent().map_or_else(PathBuf::new, Path::to_owned)
 }
 
 #[cfg(test)]
@@ -171,11 +140,7 @@ mod tests {
     use super::*;
 
     fn around() -> Surroundings {
-        Surroundings {
-            api: "http://a".into(),
-            database: "postgresql://b".into(),
-            redis: "redis://c".into(),
-        }
+        Surroundings { api: "http://a".into(), database: "postgresql://b".into(), redis: "redis://c".into() }
     }
 
     #[test]
@@ -183,29 +148,20 @@ mod tests {
         let project = std::env::temp_dir().join(format!("ferry-env-{}", std::process::id()));
         let folder = project.join("supabase/functions");
         std::fs::create_dir_all(&folder).expect("a folder");
-        std::fs::write(
-            folder.join(".env"),
-            "SERVICE_API_KEY=mine\nSUPABASE_URL=elsewhere\nSITE_URL=s\n",
-        )
-        .expect("written");
+        std::fs::write(folder.join(".env"), "SERVICE_API_KEY=mine\nSUPABASE_URL=elsewhere\nSITE_URL=s\n")
+            .expect("written");
         let keys = Keys::generate();
         let extra = [("SITE_URL".to_owned(), "test".to_owned())];
         let environment = environment(&project, &keys, &around(), &extra).expect("readable");
         let value = |name: &str| {
-            let found: Vec<_> = environment
-                .iter()
-                .filter(|(known, _)| known == name)
-                .collect();
+            let found: Vec<_> = environment.iter().filter(|(known, _)| known == name).collect();
             assert_eq!(found.len(), 1, "{name}");
             found[0].1.clone()
         };
         assert_eq!(value("SERVICE_API_KEY"), "mine");
         assert_eq!(value("SUPABASE_URL"), "http://a");
         assert_eq!(value("SITE_URL"), "test");
-        assert_eq!(
-            value("SUPABASE_SECRET_KEYS"),
-            json!({"default": keys.secret}).to_string()
-        );
+        assert_eq!(value("SUPABASE_SECRET_KEYS"), json!({"default": keys.secret}).to_string());
         std::fs::remove_dir_all(project).expect("removed");
     }
 }

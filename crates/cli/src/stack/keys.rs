@@ -55,11 +55,10 @@ impl Keys {
     /// When the file cannot be read, understood or written.
     pub fn load_or_create(path: &Path) -> Result<Self> {
         if path.exists() {
-            let text = std::fs::read_to_string(path)
-                .with_context(|| format!("reading {}", path.display()))?;
-            return serde_json::from_str(&text).with_context(|| {
-                format!("{} is damaged; delete it to get new keys", path.display())
-            });
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+            return serde_json::from_str(&text)
+                .with_context(|| format!("{} is damaged; delete it to get new keys", path.display()));
         }
         let keys = Self::generate();
         files::write_private(path, &serde_json::to_vec_pretty(&keys)?)?;
@@ -141,9 +140,7 @@ impl Keys {
     pub fn verify(&self, token: &str) -> Result<Value> {
         let (signed, signature) = token.rsplit_once('.').context("not a token")?;
         let (head, claims) = signed.split_once('.').context("not a token")?;
-        let signature = BASE64
-            .decode(signature)
-            .context("the signature is not base64url")?;
+        let signature = BASE64.decode(signature).context("the signature is not base64url")?;
         let head: Value = decode(head)?;
         match head["alg"].as_str() {
             Some("HS256") => hmac(&self.jwt_secret, signed)
@@ -190,18 +187,13 @@ fn random_signing_key() -> SigningKey {
 }
 
 fn hs256(secret: &str, claims: &Value) -> String {
-    let signed = format!(
-        "{}.{}",
-        part(&json!({"alg": "HS256", "typ": "JWT"})),
-        part(claims)
-    );
+    let signed = format!("{}.{}", part(&json!({"alg": "HS256", "typ": "JWT"})), part(claims));
     let signature = hmac(secret, &signed).finalize().into_bytes();
     format!("{signed}.{}", BASE64.encode(signature))
 }
 
 fn hmac(secret: &str, message: &str) -> Hmac<Sha256> {
-    let mut mac =
-        Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes keys of any length");
     mac.update(message.as_bytes());
     mac
 }
@@ -223,9 +215,7 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 }
 
 fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
@@ -246,10 +236,7 @@ mod tests {
     fn legacy_keys_are_tokens_of_their_role() {
         let keys = Keys::generate();
         assert_eq!(keys.verify(&keys.anon).expect("anon")["role"], "anon");
-        assert_eq!(
-            keys.verify(&keys.service_role).expect("service")["role"],
-            "service_role"
-        );
+        assert_eq!(keys.verify(&keys.service_role).expect("service")["role"], "service_role");
     }
 
     #[test]
@@ -257,15 +244,9 @@ mod tests {
         let (keys, other) = (Keys::generate(), Keys::generate());
         assert!(keys.verify(&other.user_jwt("8c4a", &json!({}))).is_err());
         assert!(keys.verify(&other.anon).is_err());
-        assert!(
-            keys.verify(&keys.user_jwt("8c4a", &json!({"exp": 1})))
-                .is_err()
-        );
-        let unsigned = format!(
-            "{}.{}.",
-            part(&json!({"alg": "none"})),
-            part(&json!({"role": "service_role"}))
-        );
+        assert!(keys.verify(&keys.user_jwt("8c4a", &json!({"exp": 1}))).is_err());
+        let unsigned =
+            format!("{}.{}.", part(&json!({"alg": "none"})), part(&json!({"role": "service_role"})));
         assert!(keys.verify(&unsigned).is_err());
         assert!(keys.verify("sb_secret_x").is_err());
     }
@@ -277,14 +258,8 @@ mod tests {
         std::fs::create_dir_all(&folder).expect("a temporary folder");
         let path = folder.join("keys.json");
         let first = Keys::load_or_create(&path).expect("made");
-        assert_eq!(
-            Keys::load_or_create(&path).expect("read").secret,
-            first.secret
-        );
-        let mode = std::fs::metadata(&path)
-            .expect("written")
-            .permissions()
-            .mode();
+        assert_eq!(Keys::load_or_create(&path).expect("read").secret, first.secret);
+        let mode = std::fs::metadata(&path).expect("written").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         std::fs::remove_dir_all(folder).expect("removed");
     }

@@ -33,11 +33,7 @@ impl Log {
             .append(true)
             .open(&path)
             .with_context(|| format!("opening the log {}", path.display()))?;
-        Ok(Arc::new(Self {
-            part: part.to_owned(),
-            file: Mutex::new(file),
-            listener,
-        }))
+        Ok(Arc::new(Self { part: part.to_owned(), file: Mutex::new(file), listener }))
     }
 
     /// A line that the part wrote.
@@ -89,10 +85,7 @@ mod tests {
     #[test]
     fn a_line_starts_with_a_time_of_constant_width() {
         let whole = OffsetDateTime::from_unix_timestamp(1_796_000_000).expect("a time");
-        assert_eq!(
-            format_line(whole, "hello"),
-            "2026-11-30T00:53:20.000Z hello\n"
-        );
+        assert_eq!(format_line(whole, "hello"), "2026-11-30T00:53:20.000Z hello\n");
         let later = whole + time::Duration::microseconds(120_345);
         assert_eq!(format_line(later, ""), "2026-11-30T00:53:20.120Z \n");
     }

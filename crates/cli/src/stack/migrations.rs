@@ -11,12 +11,7 @@ use super::logs::Log;
 use super::{postgres, tools};
 
 /// Applies what is new; the seed comes once. Returns how many were new.
-pub(crate) async fn apply(
-    project: &Path,
-    database: &str,
-    unseeded: bool,
-    log: &Log,
-) -> Result<usize> {
+pub(crate) async fn apply(project: &Path, database: &str, unseeded: bool, log: &Log) -> Result<usize> {
     let seed = unseeded && project.join("supabase/seed.sql").exists();
     let new = pending(project, database).await?.len();
     if new == 0 && !seed {
@@ -30,15 +25,8 @@ pub(crate) async fn apply(
     if seed {
         command.arg("--include-seed");
     }
-    command
-        .env("DO_NOT_TRACK", "1")
-        .env("SUPABASE_TELEMETRY_DISABLED", "1")
-        .env("NO_COLOR", "1");
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true);
+    command.env("DO_NOT_TRACK", "1").env("SUPABASE_TELEMETRY_DISABLED", "1").env("NO_COLOR", "1");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     let mut child = command.spawn().context("starting the Supabase CLI")?;
     let (output, errors) = (child.stdout.take(), child.stderr.take());
     let (said, complained) = tokio::join!(read(output, log), read(errors, log));
@@ -56,18 +44,10 @@ async fn pending(project: &Path, database: &str) -> Result<Vec<String>> {
     }
     let client = postgres::connect(database).await?;
     let known = client
-        .query_one(
-            "select to_regclass('supabase_migrations.schema_migrations') is not null",
-            &[],
-        )
+        .query_one("select to_regclass('supabase_migrations.schema_migrations') is not null", &[])
         .await?;
     if known.get(0) {
-        let rows = client
-            .query(
-                "select version from supabase_migrations.schema_migrations",
-                &[],
-            )
-            .await?;
+        let rows = client.query("select version from supabase_migrations.schema_migrations", &[]).await?;
         versions.retain(|version| !rows.iter().any(|row| row.get::<_, &str>(0) == version));
     }
     Ok(versions)
@@ -83,10 +63,7 @@ fn versions(project: &Path) -> Vec<String> {
         .filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let (version, _) = name.strip_suffix(".sql")?.split_once('_')?;
-            version
-                .bytes()
-                .all(|byte| byte.is_ascii_digit())
-                .then(|| version.to_owned())
+            version.bytes().all(|byte| byte.is_ascii_digit()).then(|| version.to_owned())
         })
         .collect()
 }

@@ -87,12 +87,7 @@ impl Options {
 
     /// A project for tests: any free ports, state in a folder of its own, no waiting for the disk.
     pub fn for_tests(project: impl Into<PathBuf>, state: impl Into<PathBuf>) -> Self {
-        Self {
-            state: Some(state.into()),
-            ports: Ports::Any,
-            durable: false,
-            ..Self::new(project)
-        }
+        Self { state: Some(state.into()), ports: Ports::Any, durable: false, ..Self::new(project) }
     }
 
     /// Where the state of this project is.
@@ -101,17 +96,12 @@ impl Options {
     /// When the project folder does not exist.
     pub fn state_folder(&self) -> Result<Folder> {
         let project = absolute(&self.project)?;
-        Ok(self
-            .state
-            .as_ref()
-            .map_or_else(|| Folder::of_project(&project), Folder::at))
+        Ok(self.state.as_ref().map_or_else(|| Folder::of_project(&project), Folder::at))
     }
 }
 
 fn absolute(project: &Path) -> Result<PathBuf> {
-    project
-        .canonicalize()
-        .with_context(|| format!("there is no folder {}", project.display()))
+    project.canonicalize().with_context(|| format!("there is no folder {}", project.display()))
 }
 
 /// A running stack. Ends with [`Stack::stop`], or when dropped.
@@ -144,15 +134,8 @@ impl Stack {
             .enable_all()
             .build()?;
         let parts = Arc::new(Parts::prepare(options, project, folder.clone())?);
-        let stack = Self {
-            parts: Arc::clone(&parts),
-            folder,
-            runtime: Some(runtime),
-            _taken: taken,
-        };
-        stack
-            .run(|parts| async move { parts.start_all().await })
-            .await?;
+        let stack = Self { parts: Arc::clone(&parts), folder, runtime: Some(runtime), _taken: taken };
+        stack.run(|parts| async move { parts.start_all().await }).await?;
         Ok(stack)
     }
 
@@ -186,8 +169,7 @@ impl Stack {
     /// When there is no such part.
     pub async fn stop_part(&self, name: &str) -> Result<()> {
         let name = name.to_owned();
-        self.run(|parts| async move { parts.stop(&name).await })
-            .await
+        self.run(|parts| async move { parts.stop(&name).await }).await
     }
 
     /// Starts a part that was stopped, and waits until it answers.
@@ -196,8 +178,7 @@ impl Stack {
     /// When there is no such part or it does not start.
     pub async fn start_part(&self, name: &str) -> Result<()> {
         let name = name.to_owned();
-        self.run(|parts| async move { parts.start(&name).await })
-            .await
+        self.run(|parts| async move { parts.start(&name).await }).await
     }
 
     /// The gateway: `http://127.0.0.1:<port>`.

@@ -78,10 +78,7 @@ impl Parts {
             Ok(port)
         };
         let gateway_port = reserve(GATEWAY, ports::GATEWAY)?;
-        let (postgres_port, rest_port) = (
-            reserve(POSTGRES, ports::POSTGRES)?,
-            reserve(REST, ports::REST)?,
-        );
+        let (postgres_port, rest_port) = (reserve(POSTGRES, ports::POSTGRES)?, reserve(REST, ports::REST)?);
         let redis_port = reserve(REDIS, ports::REDIS)?;
         let mut functions = Vec::new();
         if options.functions {
@@ -96,11 +93,8 @@ impl Parts {
                 functions.push((function, port));
             }
         }
-        let postgres = Postgres::prepare(
-            &postgres::root_for(folder.path())?,
-            postgres_port,
-            options.durable,
-        )?;
+        let postgres =
+            Postgres::prepare(&postgres::root_for(folder.path())?, postgres_port, options.durable)?;
         let api_url = format!("http://127.0.0.1:{gateway_port}");
         let redis_url = format!("redis://127.0.0.1:{redis_port}");
         let around = Surroundings {
@@ -137,14 +131,9 @@ impl Parts {
     }
 
     pub(crate) fn service_api_key(&self) -> &str {
-        let set = self
-            .environment
-            .iter()
-            .find(|(name, _)| name == "SERVICE_API_KEY");
+        let set = self.environment.iter().find(|(name, _)| name == "SERVICE_API_KEY");
         // Several keys may be accepted at once; the first is the one to show.
-        set.and_then(|(_, keys)| keys.split(',').next())
-            .unwrap_or_default()
-            .trim()
+        set.and_then(|(_, keys)| keys.split(',').next()).unwrap_or_default().trim()
     }
 
     fn progress(&self, text: &str) {
@@ -172,22 +161,15 @@ impl Parts {
         if self.options.migrate {
             let start = Instant::now();
             let log = self.log("migrations")?;
-            let applied = migrations::apply(
-                &self.project,
-                &self.db_url(POSTGRES),
-                self.postgres.is_unseeded(),
-                &log,
-            )
-            .await?;
+            let applied =
+                migrations::apply(&self.project, &self.db_url(POSTGRES), self.postgres.is_unseeded(), &log)
+                    .await?;
             self.postgres.mark_seeded()?;
             if applied > 0 {
                 self.progress(&format!("{applied} migrations applied {}", seconds(start)));
             }
         }
-        let secrets = [
-            ("project_url", self.api_url.as_str()),
-            ("service_api_key", self.service_api_key()),
-        ];
+        let secrets = [("project_url", self.api_url.as_str()), ("service_api_key", self.service_api_key())];
         vault::fill(&self.db_url("supabase_admin"), &secrets).await?;
         // After the migrations, so that it finds the tables it is to serve.
         self.timed(REST).await
@@ -197,10 +179,7 @@ impl Parts {
         let starts = self.functions.iter().map(|(function, _)| async move {
             if let Err(error) = self.timed(&function.name).await {
                 let tail = logs::tail(&self.folder.logs(), &function.name, 8);
-                self.progress(&format!(
-                    "{} does not start: {error:#}{tail}",
-                    function.name
-                ));
+                self.progress(&format!("{} does not start: {error:#}{tail}", function.name));
             }
         });
         futures_util::future::join_all(starts).await;
@@ -222,28 +201,16 @@ impl Parts {
         let started = match name {
             POSTGRES => self.start_postgres().await,
             REDIS => {
-                self.start_process(
-                    REDIS,
-                    redis::spec(self.folder.path(), self.redis_port)?,
-                    self.redis_port,
-                )
-                .await
+                self.start_process(REDIS, redis::spec(self.folder.path(), self.redis_port)?, self.redis_port)
+                    .await
             }
             REST => {
                 let database = self.db_url("authenticator");
-                let spec = rest::spec(
-                    self.folder.path(),
-                    &self.config,
-                    &self.keys,
-                    self.rest_port,
-                    &database,
-                )?;
+                let spec =
+                    rest::spec(self.folder.path(), &self.config, &self.keys, self.rest_port, &database)?;
                 self.start_process(REST, spec, self.rest_port).await
             }
-            PG_NET => self.start_task(
-                PG_NET,
-                pg_net::work(self.db_url("supabase_admin"), self.log(PG_NET)?),
-            ),
+            PG_NET => self.start_task(PG_NET, pg_net::work(self.db_url("supabase_admin"), self.log(PG_NET)?)),
             GATEWAY => self.start_gateway(),
             function => self.start_function(function).await,
         };
@@ -253,24 +220,16 @@ impl Parts {
     async fn start_postgres(&self) -> Result<()> {
         self.postgres.initialise().await?;
         let process = self.run(POSTGRES, self.postgres.server())?;
-        let ready = process
-            .ready(POSTGRES_PATIENCE, || self.postgres.check())
-            .await;
+        let ready = process.ready(POSTGRES_PATIENCE, || self.postgres.check()).await;
         self.explain(POSTGRES, ready)?;
-        if self.postgres.is_new() {
-            self.postgres.bootstrap().await
-        } else {
-            Ok(())
-        }
+        if self.postgres.is_new() { self.postgres.bootstrap().await } else { Ok(()) }
     }
 
     async fn start_process(&self, name: &str, spec: Spec, port: u16) -> Result<()> {
         let process = self.run(name, spec)?;
         let ready = process
             .ready(PATIENCE, || async move {
-                tokio::net::TcpStream::connect(("127.0.0.1", port))
-                    .await
-                    .context("it does not listen")?;
+                tokio::net::TcpStream::connect(("127.0.0.1", port)).await.context("it does not listen")?;
                 Ok(())
             })
             .await;
@@ -285,14 +244,7 @@ impl Parts {
             .with_context(|| format!("there is no part named {name:?}"))?;
         let deno = tools::deno(&self.project)?;
         let prelude = functions::write_prelude(self.folder.path())?;
-        let spec = functions::spec(
-            &deno,
-            &self.project,
-            &prelude,
-            function,
-            *port,
-            &self.environment,
-        );
+        let spec = functions::spec(&deno, &self.project, &prelude, function, *port, &self.environment);
         let process = self.run(name, spec)?;
         let route = Route {
             port: *port,
@@ -303,9 +255,7 @@ impl Parts {
         lock(&self.routes).insert(name.to_owned(), route);
         process
             .ready(PATIENCE, || async move {
-                tokio::net::TcpStream::connect(("127.0.0.1", *port))
-                    .await
-                    .context("it does not listen")?;
+                tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.context("it does not listen")?;
                 Ok(())
             })
             .await
@@ -329,18 +279,11 @@ impl Parts {
         };
         self.start_task(
             GATEWAY,
-            gateway::serve(
-                tokio::net::TcpListener::from_std(listener)?,
-                Arc::new(gateway),
-            ),
+            gateway::serve(tokio::net::TcpListener::from_std(listener)?, Arc::new(gateway)),
         )
     }
 
-    fn start_task(
-        &self,
-        name: &str,
-        task: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<()> {
+    fn start_task(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         self.keep(name, || Ok(Running::Task(tokio::spawn(task))))
     }
 
@@ -402,10 +345,7 @@ impl Parts {
         self.stopping.store(true, Ordering::Relaxed);
         let _ = self.stop(GATEWAY).await;
         let _ = self.stop(PG_NET).await;
-        let functions = self
-            .functions
-            .iter()
-            .map(|(function, _)| self.stop(&function.name));
+        let functions = self.functions.iter().map(|(function, _)| self.stop(&function.name));
         futures_util::future::join_all(functions).await;
         for part in [REST, REDIS, POSTGRES] {
             let _ = self.stop(part).await;
@@ -417,14 +357,8 @@ impl Parts {
 
     /// The names of all parts, in the order of their start.
     fn order(&self) -> impl Iterator<Item = &str> {
-        let functions = self
-            .functions
-            .iter()
-            .map(|(function, _)| function.name.as_str());
-        [POSTGRES, REDIS, REST]
-            .into_iter()
-            .chain(functions)
-            .chain([PG_NET, GATEWAY])
+        let functions = self.functions.iter().map(|(function, _)| function.name.as_str());
+        [POSTGRES, REDIS, REST].into_iter().chain(functions).chain([PG_NET, GATEWAY])
     }
 
     pub(crate) fn pid(&self, name: &str) -> Option<u32> {
@@ -440,11 +374,7 @@ impl Parts {
             REDIS => Some(self.redis_port),
             REST => Some(self.rest_port),
             GATEWAY => Some(self.gateway_port),
-            _ => self
-                .functions
-                .iter()
-                .find(|(function, _)| function.name == name)
-                .map(|(_, port)| *port),
+            _ => self.functions.iter().find(|(function, _)| function.name == name).map(|(_, port)| *port),
         }
     }
 
@@ -457,10 +387,7 @@ impl Parts {
             };
             PartState {
                 name: name.to_owned(),
-                function: self
-                    .functions
-                    .iter()
-                    .any(|(function, _)| function.name == name),
+                function: self.functions.iter().any(|(function, _)| function.name == name),
                 process: self.pid(name).and_then(ProcessId::of),
                 port: self.port(name),
                 life: match life {

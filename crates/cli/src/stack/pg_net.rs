@@ -49,13 +49,8 @@ pub(crate) async fn work(admin_url: String, log: Arc<Log>) {
 /// Serves the queue over one connection.
 async fn session(admin_url: &str, http: &HttpClient, log: &Log) -> Result<()> {
     let mut config: tokio_postgres::Config = admin_url.parse()?;
-    config
-        .application_name("pg_net stand-in")
-        .connect_timeout(Duration::from_secs(5));
-    let (mut database, mut connection) = config
-        .connect(NoTls)
-        .await
-        .context("connecting to Postgres")?;
+    config.application_name("pg_net stand-in").connect_timeout(Duration::from_secs(5));
+    let (mut database, mut connection) = config.connect(NoTls).await.context("connecting to Postgres")?;
     let wake = Arc::new(Notify::new());
     let bell = Arc::clone(&wake);
     tokio::spawn(async move {
@@ -76,22 +71,12 @@ async fn session(admin_url: &str, http: &HttpClient, log: &Log) -> Result<()> {
 }
 
 /// Sends one batch; false when the queue was empty or does not exist yet.
-async fn batch(
-    database: &mut tokio_postgres::Client,
-    http: &HttpClient,
-    log: &Log,
-) -> Result<bool> {
-    let exists = database
-        .query_one(
-            "select to_regclass('net.http_request_queue') is not null",
-            &[],
-        )
-        .await?;
+async fn batch(database: &mut tokio_postgres::Client, http: &HttpClient, log: &Log) -> Result<bool> {
+    let exists = database.query_one("select to_regclass('net.http_request_queue') is not null", &[]).await?;
     if !exists.get::<_, bool>(0) {
         return Ok(false);
     }
-    let forget =
-        format!("delete from net._http_response where created < now() - interval '{KEEP_FOR}'");
+    let forget = format!("delete from net._http_response where created < now() - interval '{KEEP_FOR}'");
     database.batch_execute(&forget).await?;
     // The requests leave the queue with the transaction that stores their responses.
     let transaction = database.transaction().await?;
@@ -168,11 +153,9 @@ impl Call {
         let start = Instant::now();
         match tokio::time::timeout(self.patience, self.exchange(http)).await {
             Ok(Ok(reply)) => reply,
-            Ok(Err(error)) => Reply {
-                error: Some(format!("{error:#}")),
-                timed_out: Some(false),
-                ..Reply::default()
-            },
+            Ok(Err(error)) => {
+                Reply { error: Some(format!("{error:#}")), timed_out: Some(false), ..Reply::default() }
+            }
             Err(_) => Reply {
                 error: Some(format!(
                     "Timeout of {} ms reached. Total time: {:.3} ms",
@@ -187,23 +170,12 @@ impl Call {
 
     async fn exchange(&self, http: &HttpClient) -> Result<Reply> {
         let response = http.request(self.request()?).await.map_err(|error| {
-            if error.is_connect() {
-                anyhow::anyhow!("Couldn't connect to server")
-            } else {
-                error.into()
-            }
+            if error.is_connect() { anyhow::anyhow!("Couldn't connect to server") } else { error.into() }
         })?;
         let (head, body) = response.into_parts();
         let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
-        let headers = head
-            .headers
-            .iter()
-            .map(|(name, value)| (name.to_string(), Value::String(text(value))));
-        let body = body
-            .collect()
-            .await
-            .context("reading the response")?
-            .to_bytes();
+        let headers = head.headers.iter().map(|(name, value)| (name.to_string(), Value::String(text(value))));
+        let body = body.collect().await.context("reading the response")?.to_bytes();
         Ok(Reply {
             status: Some(i32::from(head.status.as_u16())),
             content_type: head.headers.get(http::header::CONTENT_TYPE).map(text),
@@ -226,10 +198,7 @@ impl Call {
             .body(Full::new(Bytes::from(body)))
             .context("the URL is malformed")?;
         let headers = request.headers_mut();
-        headers.insert(
-            http::header::USER_AGENT,
-            HeaderValue::from_static("pg_net/0.19.5"),
-        );
+        headers.insert(http::header::USER_AGENT, HeaderValue::from_static("pg_net/0.19.5"));
         for (name, value) in self.headers.iter().filter_map(Value::as_object).flatten() {
             let value = match value {
                 // Silently, as the real one: this is how a missing secret turns into a 401.
@@ -237,10 +206,7 @@ impl Call {
                 Value::String(text) => text.clone(),
                 other => other.to_string(),
             };
-            headers.insert(
-                HeaderName::from_bytes(name.as_bytes())?,
-                HeaderValue::from_str(&value)?,
-            );
+            headers.insert(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(&value)?);
         }
         Ok(request)
     }

@@ -32,10 +32,7 @@ const OWN: [u16; 4] = [GATEWAY, POSTGRES, REST, REDIS];
 
 impl Chooser {
     pub(crate) fn new(ports: Ports) -> Self {
-        Self {
-            ports,
-            given: BTreeSet::new(),
-        }
+        Self { ports, given: BTreeSet::new() }
     }
 
     /// A free port, bound: nobody else gets it while the listener lives. A program that binds it
@@ -63,8 +60,7 @@ mod tests {
         let mut chooser = Chooser::new(Ports::Usual);
         let first = chooser.bind(REST).expect("a port");
         let second = chooser.bind(REST).expect("another port");
-        let [first, second] =
-            [first, second].map(|listener| listener.local_addr().expect("bound").port());
+        let [first, second] = [first, second].map(|listener| listener.local_addr().expect("bound").port());
         assert!(first >= REST && second > first, "{first} {second}");
         assert_ne!(second, REDIS);
     }
@@ -72,16 +68,8 @@ mod tests {
     #[test]
     fn functions_never_share_a_port() {
         let mut chooser = Chooser::new(Ports::Usual);
-        let first = chooser
-            .bind(FUNCTIONS)
-            .expect("a port")
-            .local_addr()
-            .expect("bound");
-        let second = chooser
-            .bind(FUNCTIONS)
-            .expect("a port")
-            .local_addr()
-            .expect("bound");
+        let first = chooser.bind(FUNCTIONS).expect("a port").local_addr().expect("bound");
+        let second = chooser.bind(FUNCTIONS).expect("a port").local_addr().expect("bound");
         assert_ne!(first, second);
     }
 }

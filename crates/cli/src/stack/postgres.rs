@@ -56,16 +56,8 @@ const TRUSTED: &[&str] = &[
 /// Loaded into the server where installed; `pg_cron` must be.
 const PRELOADED: &[&str] = &["pg_cron", "pg_stat_statements", "plpgsql_check"];
 const STAND_INS: [(&str, &str, &str); 2] = [
-    (
-        "pg_net",
-        include_str!("sql/pg_net.control"),
-        include_str!("sql/pg_net.sql"),
-    ),
-    (
-        "supabase_vault",
-        include_str!("sql/supabase_vault.control"),
-        include_str!("sql/supabase_vault.sql"),
-    ),
+    ("pg_net", include_str!("sql/pg_net.control"), include_str!("sql/pg_net.sql")),
+    ("supabase_vault", include_str!("sql/supabase_vault.control"), include_str!("sql/supabase_vault.sql")),
 ];
 const BOOTSTRAP: &[&str] = &[
     include_str!("sql/roles.sql"),
@@ -96,53 +88,29 @@ impl Postgres {
                 installation.version
             );
         }
-        let user = rustix::process::geteuid()
-            .is_root()
-            .then(|| find_user("postgres"))
-            .transpose()?;
-        let server = Self {
-            installation,
-            root: root.to_owned(),
-            user,
-            durable,
-            port,
-        };
-        server
-            .lay_tree()
-            .with_context(|| format!("preparing {}", root.display()))?;
+        let user = rustix::process::geteuid().is_root().then(|| find_user("postgres")).transpose()?;
+        let server = Self { installation, root: root.to_owned(), user, durable, port };
+        server.lay_tree().with_context(|| format!("preparing {}", root.display()))?;
         Ok(server)
     }
 
     fn programs(&self) -> PathBuf {
-        self.root
-            .join("lib/postgresql")
-            .join(&self.installation.version)
-            .join("bin")
+        self.root.join("lib/postgresql").join(&self.installation.version).join("bin")
     }
 
     fn data(&self) -> PathBuf {
-        self.root
-            .join(format!("data-{}", self.installation.version))
+        self.root.join(format!("data-{}", self.installation.version))
     }
 
     fn lay_tree(&self) -> Result<()> {
         let programs = self.programs();
         make_folder(&programs)?;
         for program in ["postgres", "initdb"] {
-            copy_if_newer(
-                &self.installation.programs.join("bin").join(program),
-                &programs.join(program),
-            )?;
+            copy_if_newer(&self.installation.programs.join("bin").join(program), &programs.join(program))?;
         }
-        link(
-            &self.installation.programs.join("lib"),
-            &programs.with_file_name("lib"),
-        )?;
+        link(&self.installation.programs.join("lib"), &programs.with_file_name("lib"))?;
 
-        let share = self
-            .root
-            .join("share/postgresql")
-            .join(&self.installation.version);
+        let share = self.root.join("share/postgresql").join(&self.installation.version);
         let extensions = share.join("extension");
         make_folder(&extensions)?;
         for entry in std::fs::read_dir(&self.installation.share)?
@@ -153,11 +121,7 @@ impl Postgres {
         }
         for entry in std::fs::read_dir(self.installation.share.join("extension"))?.flatten() {
             let copy = extensions.join(entry.file_name());
-            match entry
-                .file_name()
-                .to_str()
-                .and_then(|name| name.strip_suffix(".control"))
-            {
+            match entry.file_name().to_str().and_then(|name| name.strip_suffix(".control")) {
                 Some(name) if TRUSTED.contains(&name) => {
                     let control = std::fs::read_to_string(entry.path())?;
                     write_if_changed(&copy, &format!("{}\ntrusted = true\n", control.trim_end()))?;
@@ -216,16 +180,8 @@ impl Postgres {
         let password = self.root.join("password");
         std::fs::write(&password, "postgres")?;
         let password_file = format!("--pwfile={}", password.display());
-        let args = [
-            "-D",
-            &data,
-            "-U",
-            "supabase_admin",
-            &password_file,
-            "--auth=scram-sha-256",
-            "-E",
-            "UTF8",
-        ];
+        let args =
+            ["-D", &data, "-U", "supabase_admin", &password_file, "--auth=scram-sha-256", "-E", "UTF8"];
         let more = ["--locale=C.UTF-8", "--no-sync", "--no-instructions"];
         let output = self
             .spec("initdb", &[&args[..], &more].concat())
@@ -235,36 +191,24 @@ impl Postgres {
             .context("starting initdb")?;
         std::fs::remove_file(&password)?;
         if !output.status.success() {
-            bail!(
-                "initdb failed:\n{}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+            bail!("initdb failed:\n{}", String::from_utf8_lossy(&output.stderr));
         }
         let main = self.data().join("postgresql.conf");
         let text = std::fs::read_to_string(&main)?;
-        Ok(std::fs::write(
-            &main,
-            format!("{text}\ninclude 'ferry.conf'\n"),
-        )?)
+        Ok(std::fs::write(&main, format!("{text}\ninclude 'ferry.conf'\n"))?)
     }
 
     fn settings(&self) -> String {
-        let preloaded: Vec<&str> = PRELOADED
-            .iter()
-            .copied()
-            .filter(|module| self.installation.has_module(module))
-            .collect();
-        let socket =
-            Some(&self.root).filter(|root| root.as_os_str().len() <= LONGEST_SOCKET_FOLDER);
+        let preloaded: Vec<&str> =
+            PRELOADED.iter().copied().filter(|module| self.installation.has_module(module)).collect();
+        let socket = Some(&self.root).filter(|root| root.as_os_str().len() <= LONGEST_SOCKET_FOLDER);
         let mut text = format!(
             "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\nmax_connections = 100\n\
              shared_preload_libraries = '{}'\ncron.database_name = 'postgres'\ncron.use_background_workers = on\n\
              max_worker_processes = 24\npassword_encryption = 'scram-sha-256'\nlog_line_prefix = '%q[%u %a] '\n\
              timezone = 'UTC'\nlog_timezone = 'UTC'\n",
             self.port,
-            socket
-                .map(|path| path.display().to_string())
-                .unwrap_or_default(),
+            socket.map(|path| path.display().to_string()).unwrap_or_default(),
             preloaded.join(","),
         );
         if !self.durable {
@@ -296,18 +240,12 @@ impl Postgres {
 
     /// The connection string of a role.
     pub(crate) fn url(&self, role: &str) -> String {
-        format!(
-            "postgresql://{role}:postgres@127.0.0.1:{}/postgres",
-            self.port
-        )
+        format!("postgresql://{role}:postgres@127.0.0.1:{}/postgres", self.port)
     }
 
     /// Succeeds when the server takes connections, and it is this one.
     pub(crate) async fn check(&self) -> Result<()> {
-        let row = connect(&self.url("supabase_admin"))
-            .await?
-            .query_one("show data_directory", &[])
-            .await?;
+        let row = connect(&self.url("supabase_admin")).await?.query_one("show data_directory", &[]).await?;
         if Path::new(row.get::<_, &str>(0)) != self.data() {
             bail!("another Postgres listens on port {}", self.port);
         }
@@ -318,10 +256,7 @@ impl Postgres {
     pub(crate) async fn bootstrap(&self) -> Result<()> {
         let admin = connect(&self.url("supabase_admin")).await?;
         for script in BOOTSTRAP {
-            admin
-                .batch_execute(script)
-                .await
-                .context("setting up the database")?;
+            admin.batch_execute(script).await.context("setting up the database")?;
         }
         Ok(std::fs::write(self.root.join("bootstrapped"), "")?)
     }
@@ -346,17 +281,12 @@ pub(crate) fn root_for(state: &Path) -> Result<PathBuf> {
     if !rustix::process::geteuid().is_root() {
         return Ok(state.join("postgres"));
     }
-    let open = |folder: &Path| {
-        folder
-            .metadata()
-            .is_ok_and(|folder| folder.permissions().mode() & 0o001 != 0)
-    };
+    let open = |folder: &Path| folder.metadata().is_ok_and(|folder| folder.permissions().mode() & 0o001 != 0);
     if state.ancestors().all(open) {
         return Ok(state.join("postgres"));
     }
-    let name = super::keys::hex(
-        &<sha2::Sha256 as sha2::Digest>::digest(state.as_os_str().as_encoded_bytes())[..6],
-    );
+    let name =
+        super::keys::hex(&<sha2::Sha256 as sha2::Digest>::digest(state.as_os_str().as_encoded_bytes())[..6]);
     let root = Path::new("/var/tmp").join(format!("ironferry-{name}"));
     // Anybody may write to /var/tmp: a folder there that is not ours is not used.
     if let Ok(found) = root.symlink_metadata() {
@@ -377,9 +307,7 @@ fn find_user(name: &str) -> Result<(u32, u32)> {
             (fields.first() == Some(&name))
                 .then(|| Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?)))?
         })
-        .with_context(|| {
-            format!("there is no user {name}, which Postgres runs as when ferry runs as root")
-        })
+        .with_context(|| format!("there is no user {name}, which Postgres runs as when ferry runs as root"))
 }
 
 fn link(target: &Path, link: &Path) -> Result<()> {
@@ -392,8 +320,7 @@ fn link(target: &Path, link: &Path) -> Result<()> {
 
 fn copy_if_newer(from: &Path, to: &Path) -> Result<()> {
     let (source, copy) = (from.metadata()?, to.metadata());
-    let current =
-        copy.is_ok_and(|copy| copy.len() == source.len() && copy.mtime() >= source.mtime());
+    let current = copy.is_ok_and(|copy| copy.len() == source.len() && copy.mtime() >= source.mtime());
     if !current {
         let _ = std::fs::remove_file(to);
         std::fs::copy(from, to).with_context(|| format!("copying {}", from.display()))?;

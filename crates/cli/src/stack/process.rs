@@ -44,37 +44,24 @@ impl Spec {
         let mut command = match tools::setpriv() {
             Some(setpriv) => {
                 let mut command = Command::new(setpriv);
-                command
-                    .arg("--pdeathsig")
-                    .arg(signal_name(self.stop_signal))
-                    .arg("--")
-                    .arg(&self.program);
+                command.arg("--pdeathsig").arg(signal_name(self.stop_signal)).arg("--").arg(&self.program);
                 command
             }
             None => Command::new(&self.program),
         };
-        command
-            .args(&self.args)
-            .env_clear()
-            .envs(self.env.iter().cloned())
-            .current_dir(&self.folder);
+        command.args(&self.args).env_clear().envs(self.env.iter().cloned()).current_dir(&self.folder);
         if let Some((user, group)) = self.user {
             command.uid(user).gid(group);
         }
         // A group of its own: Ctrl-C in the terminal is for us, who end the parts in order.
-        command
-            .process_group(0)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
+        command.process_group(0).stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 
     fn spawn(&self, log: &Arc<Log>) -> Result<Child> {
         let mut command = self.command();
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command
-            .spawn()
-            .with_context(|| format!("starting {}", self.program.display()))?;
+        let mut child = command.spawn().with_context(|| format!("starting {}", self.program.display()))?;
         pump(child.stdout.take(), log);
         pump(child.stderr.take(), log);
         Ok(child)
@@ -96,11 +83,7 @@ fn pump(stream: Option<impl AsyncRead + Unpin + Send + 'static>, log: &Arc<Log>)
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream);
         let mut line = Vec::new();
-        while lines
-            .read_until(b'\n', &mut line)
-            .await
-            .is_ok_and(|read| read > 0)
-        {
+        while lines.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
             log.line(String::from_utf8_lossy(&line).trim_end());
             line.clear();
         }
@@ -133,17 +116,10 @@ impl Process {
     /// Starts it. Fails only when there is no such program; what happens later is in the log.
     pub(crate) fn start(spec: Spec, log: Arc<Log>) -> Result<Self> {
         let child = spec.spawn(&log)?;
-        let (life_in, life) = watch::channel(Life::Running {
-            pid: child.id().unwrap_or(0),
-        });
+        let (life_in, life) = watch::channel(Life::Running { pid: child.id().unwrap_or(0) });
         let (orders, inbox) = mpsc::unbounded_channel();
         let task = tokio::spawn(supervise(spec, log, child, life_in, inbox));
-        Ok(Self {
-            life,
-            orders,
-            task,
-            started: Instant::now(),
-        })
+        Ok(Self { life, orders, task, started: Instant::now() })
     }
 
     pub(crate) fn life(&self) -> Life {
@@ -170,11 +146,7 @@ impl Process {
     }
 
     /// Waits until `check` succeeds, or until it is clear that it will not.
-    pub(crate) async fn ready<F>(
-        &self,
-        within: Duration,
-        mut check: impl FnMut() -> F,
-    ) -> Result<()>
+    pub(crate) async fn ready<F>(&self, within: Duration, mut check: impl FnMut() -> F) -> Result<()>
     where
         F: Future<Output = Result<()>>,
     {
@@ -217,23 +189,14 @@ async fn supervise(
             }
             status = child.wait() => status,
         };
-        log.note(&format!(
-            "ended by itself: {}; starting it again",
-            describe(status)
-        ));
+        log.note(&format!("ended by itself: {}; starting it again", describe(status)));
         life.send_replace(Life::Restarting);
-        pause = if since.elapsed() > WELL_AFTER {
-            FIRST_PAUSE
-        } else {
-            pause
-        };
+        pause = if since.elapsed() > WELL_AFTER { FIRST_PAUSE } else { pause };
         match restart(&spec, &log, &mut pause, &mut orders).await {
             Some(next) => child = next,
             None => break,
         }
-        life.send_replace(Life::Running {
-            pid: child.id().unwrap_or(0),
-        });
+        life.send_replace(Life::Running { pid: child.id().unwrap_or(0) });
     }
     life.send_replace(Life::Stopped);
 }
@@ -264,14 +227,8 @@ async fn end(spec: &Spec, log: &Log, mut child: Child) {
         return;
     };
     let _ = rustix::process::kill_process(group, spec.stop_signal);
-    if tokio::time::timeout(spec.patience, child.wait())
-        .await
-        .is_err()
-    {
-        log.note(&format!(
-            "did not end within {} s: killed",
-            spec.patience.as_secs()
-        ));
+    if tokio::time::timeout(spec.patience, child.wait()).await.is_err() {
+        log.note(&format!("did not end within {} s: killed", spec.patience.as_secs()));
     }
     // Also what it may have started itself.
     let _ = rustix::process::kill_process_group(group, Signal::KILL);

@@ -12,13 +12,7 @@ use super::process::Spec;
 use super::tools;
 
 /// How to run the REST server against a database.
-pub(crate) fn spec(
-    state: &Path,
-    config: &Config,
-    keys: &Keys,
-    port: u16,
-    database: &str,
-) -> Result<Spec> {
+pub(crate) fn spec(state: &Path, config: &Config, keys: &Keys, port: u16, database: &str) -> Result<Spec> {
     let settings = [
         // Both names are read; the second is PostgREST's.
         ("DATABASE_URL", database.to_owned()),
@@ -40,10 +34,7 @@ pub(crate) fn spec(
     Ok(Spec {
         program: tools::postrust()?,
         args: Vec::new(),
-        env: settings
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
+        env: settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         folder: state.to_owned(),
         user: None,
         stop_signal: Signal::TERM,

@@ -56,19 +56,13 @@ pub struct ProcessId {
 impl ProcessId {
     /// The process with this number, when there is one.
     pub fn of(pid: u32) -> Option<Self> {
-        Some(Self {
-            pid,
-            started: start_time(pid)?,
-        })
+        Some(Self { pid, started: start_time(pid)? })
     }
 
     /// This process.
     pub fn own() -> Self {
         let pid = std::process::id();
-        Self {
-            pid,
-            started: start_time(pid).unwrap_or(0),
-        }
+        Self { pid, started: start_time(pid).unwrap_or(0) }
     }
 
     /// Whether it still runs.
@@ -157,16 +151,9 @@ impl Folder {
     pub(crate) fn take(&self) -> Result<File> {
         make_closed_folder(&self.0, 0o711)?;
         make_closed_folder(&self.logs(), 0o700)?;
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(self.0.join("lock"))?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.0.join("lock"))?;
         flock(&file, FlockOperation::NonBlockingLockExclusive).with_context(|| {
-            format!(
-                "a stack is running in {} already; `ferry down` stops it",
-                self.0.display()
-            )
+            format!("a stack is running in {} already; `ferry down` stops it", self.0.display())
         })?;
         Ok(file)
     }
@@ -174,12 +161,8 @@ impl Folder {
     /// Ends what a supervisor left behind that did not end well.
     pub(crate) fn repair(&self) {
         let Some(state) = self.read() else { return };
-        let left: Vec<ProcessId> = state
-            .parts
-            .iter()
-            .filter_map(|part| part.process)
-            .filter(|process| process.is_alive())
-            .collect();
+        let left: Vec<ProcessId> =
+            state.parts.iter().filter_map(|part| part.process).filter(|process| process.is_alive()).collect();
         let patience = Instant::now() + Duration::from_secs(10);
         for process in left.iter().rev() {
             // SIGINT is what Postgres takes for "soon"; the others end by it as well.
@@ -205,13 +188,7 @@ mod tests {
     fn a_process_is_alive_and_its_number_alone_is_not_enough() {
         let own = ProcessId::own();
         assert!(own.is_alive());
-        assert!(
-            !ProcessId {
-                started: own.started + 1,
-                ..own
-            }
-            .is_alive()
-        );
+        assert!(!ProcessId { started: own.started + 1, ..own }.is_alive());
         assert_eq!(ProcessId::of(own.pid), Some(own));
     }
 

@@ -43,10 +43,7 @@ impl PostgresInstallation {
 
     /// Whether the server can load this module.
     pub(crate) fn has_module(&self, name: &str) -> bool {
-        self.programs
-            .join("lib")
-            .join(format!("{name}.so"))
-            .exists()
+        self.programs.join("lib").join(format!("{name}.so")).exists()
     }
 }
 
@@ -61,9 +58,8 @@ fn newest(root: &Path) -> Option<String> {
 
 /// `redis-server`, where it is installed.
 pub(crate) fn redis() -> Result<PathBuf> {
-    on_path("redis-server").context(
-        "redis-server is not installed. Run scripts/setup, or: apt-get install redis-server",
-    )
+    on_path("redis-server")
+        .context("redis-server is not installed. Run scripts/setup, or: apt-get install redis-server")
 }
 
 /// `postrust`, the REST server.
@@ -74,60 +70,32 @@ pub(crate) fn postrust() -> Result<PathBuf> {
                 Some(cache) => PathBuf::from(cache),
                 None => Path::new(&std::env::var_os("HOME")?).join(".cache/ironferry"),
             };
-            Some(
-                cache
-                    .join("tools")
-                    .join(POSTRUST_FOLDER)
-                    .join("bin/postrust"),
-            )
-            .filter(|path| path.exists())
+            Some(cache.join("tools").join(POSTRUST_FOLDER).join("bin/postrust")).filter(|path| path.exists())
         })
         .context("postrust is not installed. Run scripts/setup")
 }
 
 /// Deno itself, not npm's wrapper, which costs a start of Node.
 pub(crate) fn deno(project: &Path) -> Result<PathBuf> {
-    let machine = std::env::consts::ARCH
-        .replace("x86_64", "x64")
-        .replace("aarch64", "arm64");
-    npm(
-        project,
-        &[
-            format!("@deno/linux-{machine}-glibc/deno"),
-            ".bin/deno".to_owned(),
-        ],
-    )
-    .or_else(|| on_path("deno"))
-    .context("Deno is not installed. Run scripts/setup, or: npm install")
+    let machine = std::env::consts::ARCH.replace("x86_64", "x64").replace("aarch64", "arm64");
+    npm(project, &[format!("@deno/linux-{machine}-glibc/deno"), ".bin/deno".to_owned()])
+        .or_else(|| on_path("deno"))
+        .context("Deno is not installed. Run scripts/setup, or: npm install")
 }
 
 /// The Supabase CLI itself, not npm's wrapper.
 pub(crate) fn supabase(project: &Path) -> Result<PathBuf> {
-    let machine = std::env::consts::ARCH
-        .replace("x86_64", "x64")
-        .replace("aarch64", "arm64");
-    let names =
-        ["", "-musl"].map(|libc| format!("@supabase/cli-linux-{machine}{libc}/bin/supabase"));
-    npm(
-        project,
-        &[
-            names[0].clone(),
-            names[1].clone(),
-            ".bin/supabase".to_owned(),
-        ],
-    )
-    .or_else(|| on_path("supabase"))
-    .context("the Supabase CLI is not installed. Run scripts/setup, or: npm install")
+    let machine = std::env::consts::ARCH.replace("x86_64", "x64").replace("aarch64", "arm64");
+    let names = ["", "-musl"].map(|libc| format!("@supabase/cli-linux-{machine}{libc}/bin/supabase"));
+    npm(project, &[names[0].clone(), names[1].clone(), ".bin/supabase".to_owned()])
+        .or_else(|| on_path("supabase"))
+        .context("the Supabase CLI is not installed. Run scripts/setup, or: npm install")
 }
 
 /// Looks below the `node_modules` of the project, of its parents, and of where we were called.
 fn npm(project: &Path, names: &[String]) -> Option<PathBuf> {
     let here = std::env::current_dir().ok();
-    let folders = || {
-        project
-            .ancestors()
-            .chain(here.as_deref().into_iter().flat_map(Path::ancestors))
-    };
+    let folders = || project.ancestors().chain(here.as_deref().into_iter().flat_map(Path::ancestors));
     names
         .iter()
         .flat_map(|name| folders().map(move |folder| folder.join("node_modules").join(name)))

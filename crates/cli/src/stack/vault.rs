@@ -7,37 +7,25 @@ use super::postgres;
 /// Creates or updates the secrets, where the Vault exists.
 pub(crate) async fn fill(admin_url: &str, secrets: &[(&str, &str)]) -> Result<()> {
     let admin = postgres::connect(admin_url).await?;
-    let exists = admin
-        .query_one(
-            "select to_regclass('vault.decrypted_secrets') is not null",
-            &[],
-        )
-        .await?;
+    let exists = admin.query_one("select to_regclass('vault.decrypted_secrets') is not null", &[]).await?;
     if !exists.get::<_, bool>(0) {
         return Ok(());
     }
     for (name, secret) in secrets {
         let known = admin
-            .query_opt("select id::text, decrypted_secret = $2 from vault.decrypted_secrets where name = $1", &[name, secret])
+            .query_opt(
+                "select id::text, decrypted_secret = $2 from vault.decrypted_secrets where name = $1",
+                &[name, secret],
+            )
             .await?;
         let done = match known {
             None => {
-                admin
-                    .execute(
-                        "select vault.create_secret($1, $2, 'Set by ferry up')",
-                        &[secret, name],
-                    )
-                    .await
+                admin.execute("select vault.create_secret($1, $2, 'Set by ferry up')", &[secret, name]).await
             }
             Some(row) if row.get::<_, Option<bool>>(1) == Some(true) => Ok(0),
             Some(row) => {
                 let id: &str = row.get(0);
-                admin
-                    .execute(
-                        "select vault.update_secret($1::text::uuid, $2)",
-                        &[&id, secret],
-                    )
-                    .await
+                admin.execute("select vault.update_secret($1::text::uuid, $2)", &[&id, secret]).await
             }
         };
         done.with_context(|| format!("setting the Vault secret {name}"))?;

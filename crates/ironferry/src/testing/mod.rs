@@ -57,26 +57,13 @@ impl App {
     {
         let secrets = [
             ("SUPABASE_URL", "http://supabase.test"),
-            (
-                "SUPABASE_SECRET_KEYS",
-                r#"{"default":"sb_secret_for_tests"}"#,
-            ),
-            (
-                "SUPABASE_PUBLISHABLE_KEYS",
-                r#"{"default":"sb_publishable_for_tests"}"#,
-            ),
+            ("SUPABASE_SECRET_KEYS", r#"{"default":"sb_secret_for_tests"}"#),
+            ("SUPABASE_PUBLISHABLE_KEYS", r#"{"default":"sb_publishable_for_tests"}"#),
             ("SUPABASE_JWKS", r#"{"keys":[{"kty":"EC","kid":"test"}]}"#),
             ("SERVICE_API_KEY", SERVICE_KEY),
         ];
-        let script = Script::new(
-            secrets
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into(),
-        );
-        Self {
-            handler: handler(handle),
-            script: Rc::new(script),
-        }
+        let script = Script::new(secrets.map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+        Self { handler: handler(handle), script: Rc::new(script) }
     }
 
     fn script(&mut self) -> &mut Script {
@@ -109,11 +96,7 @@ impl App {
     /// Answers calls of a database function.
     #[must_use]
     pub fn rpc(self, function: &str, answers: impl Into<Vec<Answer>>) -> Self {
-        self.on(
-            "POST",
-            &format!("http://supabase.test/rest/v1/rpc/{function}"),
-            answers,
-        )
+        self.on("POST", &format!("http://supabase.test/rest/v1/rpc/{function}"), answers)
     }
 
     /// Answers what is written to a socket.
@@ -130,41 +113,23 @@ impl App {
 
     /// POST of JSON without any key.
     pub fn post(&self, path: &str, body: &str) -> Reply {
-        self.send(
-            "POST",
-            path,
-            &[("content-type", "application/json")],
-            body.to_owned(),
-        )
+        self.send("POST", path, &[("content-type", "application/json")], body.to_owned())
     }
 
     /// POST of JSON with the service key.
     pub fn post_as_service(&self, path: &str, body: &str) -> Reply {
-        let headers = [
-            ("content-type", "application/json"),
-            ("x-service-key", SERVICE_KEY),
-        ];
+        let headers = [("content-type", "application/json"), ("x-service-key", SERVICE_KEY)];
         self.send("POST", path, &headers, body.to_owned())
     }
 
     /// Any request. Time passes as the function sleeps and as answers are slow; the reply is
     /// there when all background work has ended too.
-    pub fn send(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: impl Into<Bytes>,
-    ) -> Reply {
-        let mut request = http::Request::builder()
-            .method(method)
-            .uri(format!("http://functions.test{path}"));
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
+        let mut request = http::Request::builder().method(method).uri(format!("http://functions.test{path}"));
         for (name, value) in headers.iter().chain(&[("x-request-id", "request-1")]) {
             request = request.header(*name, *value);
         }
-        let request = request
-            .body(body.into())
-            .expect("a request that HTTP allows");
+        let request = request.body(body.into()).expect("a request that HTTP allows");
         self.run(request.into())
     }
 
@@ -181,10 +146,7 @@ impl App {
             }),
         );
         while executor.run().is_empty() {
-            assert!(
-                self.script.pass_time(),
-                "the function waits for something that never comes"
-            );
+            assert!(self.script.pass_time(), "the function waits for something that never comes");
         }
         let reply = reply.take().expect("a finished request has its reply");
         Reply(reply)
@@ -213,12 +175,10 @@ impl App {
 /// An `Authorization` header's value for a user whose signature the scripted host accepts.
 pub fn user_token(id: &str, expires: OffsetDateTime) -> String {
     let header = json!({"alg": "ES256", "kid": "test"});
-    let claims = json!({"sub": id, "role": "authenticated", "exp": expires.unix_timestamp(), "app_metadata": {}});
+    let claims =
+        json!({"sub": id, "role": "authenticated", "exp": expires.unix_timestamp(), "app_metadata": {}});
     let [header, claims] = [header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
-    format!(
-        "Bearer {header}.{claims}.{}",
-        URL_SAFE_NO_PAD.encode(script::ACCEPTED_SIGNATURE)
-    )
+    format!("Bearer {header}.{claims}.{}", URL_SAFE_NO_PAD.encode(script::ACCEPTED_SIGNATURE))
 }
 
 /// A reply under test.
@@ -232,8 +192,7 @@ impl Reply {
 
     /// The body as JSON; panics with the text when it is none.
     pub fn json(&self) -> Value {
-        serde_json::from_slice(self.0.body())
-            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(self.0.body()).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     /// The body as text.

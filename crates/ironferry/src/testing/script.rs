@@ -12,9 +12,7 @@ use time::OffsetDateTime;
 
 use crate::Secrets;
 use crate::executor::Executor;
-use crate::host::{
-    Address, Connection, FetchOptions, FileOperation, Future, Host, HostError, Signature,
-};
+use crate::host::{Address, Connection, FetchOptions, FileOperation, Future, Host, HostError, Signature};
 
 pub(super) const ACCEPTED_SIGNATURE: &[u8] = b"signed by the test";
 
@@ -38,35 +36,24 @@ impl Answer {
     pub fn status(status: u16, body: impl Into<Bytes>) -> Self {
         let mut reply = http::Response::new(body.into());
         *reply.status_mut() = http::StatusCode::from_u16(status).expect("a status");
-        Self {
-            outcome: Ok(reply),
-            after: Duration::ZERO,
-        }
+        Self { outcome: Ok(reply), after: Duration::ZERO }
     }
 
     /// A connection that is refused.
     pub fn refused() -> Self {
-        Self {
-            outcome: Err(HostError::Failed("connection refused".into())),
-            after: Duration::ZERO,
-        }
+        Self { outcome: Err(HostError::Failed("connection refused".into())), after: Duration::ZERO }
     }
 
     /// No answer, ever: the fetch ends by its time-out.
     pub fn hang() -> Self {
-        Self {
-            outcome: Err(HostError::Timeout),
-            after: Duration::MAX,
-        }
+        Self { outcome: Err(HostError::Timeout), after: Duration::MAX }
     }
 
     /// Adds a header; several of one name are kept.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(reply) = &mut self.outcome {
-            reply
-                .headers_mut()
-                .append(name, value.parse().expect("a header value"));
+            reply.headers_mut().append(name, value.parse().expect("a header value"));
         }
         self
     }
@@ -137,11 +124,7 @@ struct Clock {
 
 impl Script {
     pub(super) fn new(values: HashMap<String, String>) -> Self {
-        let clock = Clock {
-            now_ms: Cell::new(START_MS),
-            sleepers: RefCell::default(),
-            slept: Cell::new(0),
-        };
+        let clock = Clock { now_ms: Cell::new(START_MS), sleepers: RefCell::default(), slept: Cell::new(0) };
         Self {
             clock: Rc::new(clock),
             secrets: Secrets::new(values.clone()),
@@ -158,9 +141,7 @@ impl Script {
 
     #[allow(clippy::cast_precision_loss)] // milliseconds of this era fit
     pub(super) fn set_clock(&mut self, time: OffsetDateTime) {
-        self.clock
-            .now_ms
-            .set((time.unix_timestamp_nanos() / 1_000_000) as f64);
+        self.clock.now_ms.set((time.unix_timestamp_nanos() / 1_000_000) as f64);
     }
 
     pub(super) fn set_secret(&mut self, name: &str, value: &str) {
@@ -170,12 +151,7 @@ impl Script {
 
     pub(super) fn add_rule(&mut self, method: &str, url_part: &str, answers: Vec<Answer>) {
         assert!(!answers.is_empty(), "a rule needs an answer");
-        let rule = Rule {
-            method: method.into(),
-            url_part: url_part.into(),
-            answers,
-            used: Cell::new(0),
-        };
+        let rule = Rule { method: method.into(), url_part: url_part.into(), answers, used: Cell::new(0) };
         self.rules.push(rule);
     }
 
@@ -194,17 +170,13 @@ impl Script {
             return false;
         };
         #[allow(clippy::cast_precision_loss)]
-        self.clock
-            .now_ms
-            .set(self.clock.now_ms.get().max(deadline as f64 / 1_000.0));
+        self.clock.now_ms.set(self.clock.now_ms.get().max(deadline as f64 / 1_000.0));
         waker.wake();
         true
     }
 
     pub(super) fn advance(&self, duration: Duration) {
-        self.clock
-            .now_ms
-            .set(self.clock.now_ms.get() + duration.as_secs_f64() * 1_000.0);
+        self.clock.now_ms.set(self.clock.now_ms.get() + duration.as_secs_f64() * 1_000.0);
     }
 
     pub(super) fn calls(&self) -> Vec<Call> {
@@ -217,13 +189,10 @@ impl Script {
 
     fn answer_to(&self, call: &Call) -> Answer {
         let fits = |rule: &&Rule| rule.method == call.method && call.url.contains(&rule.url_part);
-        self.rules
-            .iter()
-            .find(fits)
-            .map_or_else(Answer::refused, |rule| {
-                let turn = rule.used.replace(rule.used.get() + 1);
-                rule.answers[turn.min(rule.answers.len() - 1)].clone()
-            })
+        self.rules.iter().find(fits).map_or_else(Answer::refused, |rule| {
+            let turn = rule.used.replace(rule.used.get() + 1);
+            rule.answers[turn.min(rule.answers.len() - 1)].clone()
+        })
     }
 }
 
@@ -237,9 +206,7 @@ impl Clock {
             if (self.now_ms.get() * 1_000.0).round() as u128 >= deadline {
                 return Poll::Ready(());
             }
-            self.sleepers
-                .borrow_mut()
-                .insert((deadline, number), cx.waker().clone());
+            self.sleepers.borrow_mut().insert((deadline, number), cx.waker().clone());
             Poll::Pending
         })
     }
@@ -254,10 +221,8 @@ impl Host for Script {
     fn random(&self, buffer: &mut [u8]) {
         for chunk in buffer.chunks_mut(8) {
             let drawn = self.drawn.replace(self.drawn.get() + 1).wrapping_add(1);
-            let mixed = drawn
-                .wrapping_mul(0x9e37_79b9_7f4a_7c15)
-                .rotate_left(29)
-                .wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let mixed =
+                drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             chunk.copy_from_slice(&mixed.to_le_bytes()[..chunk.len()]);
         }
     }
@@ -317,24 +282,17 @@ impl Host for Script {
                     Bytes::new()
                 })
             }
-            FileOperation::Remove(path) => files
-                .remove(&path)
-                .ok_or(HostError::NotFound)
-                .map(|_| Bytes::new()),
+            FileOperation::Remove(path) => {
+                files.remove(&path).ok_or(HostError::NotFound).map(|_| Bytes::new())
+            }
         };
         Box::pin(async move { outcome })
     }
 
     fn connect(&self, _address: Address) -> Future<Result<Box<dyn Connection>, HostError>> {
-        let outcome = self
-            .responder
-            .clone()
-            .ok_or_else(|| HostError::Failed("connection refused".into()));
+        let outcome = self.responder.clone().ok_or_else(|| HostError::Failed("connection refused".into()));
         Box::pin(async move {
-            let socket: Box<dyn Connection> = Box::new(Socket {
-                responder: outcome?,
-                answer: Vec::new(),
-            });
+            let socket: Box<dyn Connection> = Box::new(Socket { responder: outcome?, answer: Vec::new() });
             Ok(socket)
         })
     }

@@ -24,9 +24,7 @@ pub(crate) async fn crash(request: &Request, cx: &Context) -> Result<Response> {
                 std::hint::black_box(&kept);
             }
         }
-        _ => Err(Error::bad_request(
-            "say how: at-once, after-await, bounds, stack or memory",
-        )),
+        _ => Err(Error::bad_request("say how: at-once, after-await, bounds, stack or memory")),
     }
 }
 

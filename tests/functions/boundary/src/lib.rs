@@ -9,8 +9,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::header::{CONTENT_TYPE, HeaderName};
 use ironferry::{
-    Address, Context, Error, FetchOptions, FileOperation, HostError, Level, Request, Response,
-    Result,
+    Address, Context, Error, FetchOptions, FileOperation, HostError, Level, Request, Response, Result,
 };
 use serde_json::{Value, json};
 
@@ -22,19 +21,13 @@ pub async fn handle(request: Request, cx: Context) -> Result<Response> {
         ("POST", "/echo") => echo(&request),
         ("POST", "/json") => Response::json(200, &request.json::<Value>()?),
         ("GET", "/headers") => headers(&request),
-        ("GET", "/secret") => Response::json(
-            200,
-            &cx.secret(&name(&request)).map(ironferry::Secret::expose),
-        ),
-        ("GET", "/leak") => Err(Error::internal(format!(
-            "the key is {}",
-            cx.require_secret("TEST_KEY")?.expose()
-        ))),
+        ("GET", "/secret") => Response::json(200, &cx.secret(&name(&request)).map(ironferry::Secret::expose)),
+        ("GET", "/leak") => {
+            Err(Error::internal(format!("the key is {}", cx.require_secret("TEST_KEY")?.expose())))
+        }
         ("GET", "/time") => Response::json(200, &cx.now().unix_timestamp()),
         ("GET", "/uuid") => Response::json(200, &cx.uuid()),
-        ("GET", "/service") => cx
-            .require_service()
-            .and_then(|()| Response::json(200, &"service")),
+        ("GET", "/service") => cx.require_service().and_then(|()| Response::json(200, &"service")),
         ("GET", "/user") => Response::json(200, &cx.require_user().await?.id),
         ("GET", "/fetch") => fetch(&request, &cx).await,
         ("GET", "/fan") => fan(&request, &cx).await,
@@ -57,23 +50,14 @@ fn name(request: &Request) -> String {
 fn echo(request: &Request) -> Result<Response> {
     let kind = request.headers().get(CONTENT_TYPE).cloned();
     let kind = kind.unwrap_or_else(|| http::HeaderValue::from_static("application/octet-stream"));
-    Ok(Response::new(
-        request.query_or("status", 200)?,
-        kind,
-        request.body().clone(),
-    ))
+    Ok(Response::new(request.query_or("status", 200)?, kind, request.body().clone()))
 }
 
 fn headers(request: &Request) -> Result<Response> {
     let shown: serde_json::Map<_, _> = request
         .headers()
         .iter()
-        .map(|(name, value)| {
-            (
-                name.to_string(),
-                String::from_utf8_lossy(value.as_bytes()).into(),
-            )
-        })
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into()))
         .collect();
     let seen = HeaderName::from_static("x-seen");
     Ok(Response::json(200, &shown)?.header(seen, http::HeaderValue::from_static("yes")))
@@ -88,11 +72,8 @@ async fn fetch(request: &Request, cx: &Context) -> Result<Response> {
     };
     let method = request.query_or("method", http::Method::GET)?;
     let body = request.query("body").unwrap_or_default();
-    let asked = http::Request::builder()
-        .method(method)
-        .uri(url)
-        .header("x-asked", "yes")
-        .body(Bytes::from(body))?;
+    let asked =
+        http::Request::builder().method(method).uri(url).header("x-asked", "yes").body(Bytes::from(body))?;
     let reply = match cx.fetch_with(asked, options).await {
         Ok(reply) => json!({
             "status": reply.status().as_u16(),
@@ -107,15 +88,9 @@ async fn fetch(request: &Request, cx: &Context) -> Result<Response> {
 
 /// Many fetches at once; gives how many succeeded.
 async fn fan(request: &Request, cx: &Context) -> Result<Response> {
-    let (url, times) = (
-        request.query("url").unwrap_or_default(),
-        request.query_or("times", 10)?,
-    );
-    let asked = (0..times).map(|_| async {
-        cx.fetch(http::Request::get(&url).body(Bytes::new()).ok()?)
-            .await
-            .ok()
-    });
+    let (url, times) = (request.query("url").unwrap_or_default(), request.query_or("times", 10)?);
+    let asked =
+        (0..times).map(|_| async { cx.fetch(http::Request::get(&url).body(Bytes::new()).ok()?).await.ok() });
     Response::json(200, &join_all(asked).await.into_iter().flatten().count())
 }
 
@@ -128,8 +103,7 @@ async fn within(request: &Request, cx: &Context) -> Result<Response> {
 }
 
 async fn sleep(request: &Request, cx: &Context) -> Result<Response> {
-    cx.sleep(Duration::from_millis(request.query_or("ms", 50)?))
-        .await;
+    cx.sleep(Duration::from_millis(request.query_or("ms", 50)?)).await;
     Response::json(200, &"awake")
 }
 
@@ -146,21 +120,13 @@ fn background(request: &Request, cx: &Context) -> Result<Response> {
 
 async fn file(cx: &Context) -> Result<Response> {
     let path = |suffix: &str| format!("/tmp/ironferry-boundary-{}{suffix}", cx.request_id());
-    cx.file(FileOperation::Write(
-        path(".new"),
-        Bytes::from_static(b"kept"),
-    ))
-    .await?;
-    cx.file(FileOperation::Rename(path(".new"), path("")))
-        .await?;
+    cx.file(FileOperation::Write(path(".new"), Bytes::from_static(b"kept"))).await?;
+    cx.file(FileOperation::Rename(path(".new"), path(""))).await?;
     let kept = cx.file(FileOperation::Read(path(""))).await?;
     cx.file(FileOperation::Remove(path(""))).await?;
     let gone = cx.file(FileOperation::Read(path(""))).await;
     let kept = String::from_utf8_lossy(&kept);
-    Response::json(
-        200,
-        &json!({ "kept": kept, "gone": gone == Err(HostError::NotFound) }),
-    )
+    Response::json(200, &json!({ "kept": kept, "gone": gone == Err(HostError::NotFound) }))
 }
 
 /// Writes a line and gives back what comes until the other side closes.
@@ -184,12 +150,6 @@ async fn socket(request: &Request, cx: &Context) -> Result<Response> {
 }
 
 async fn rows(cx: &Context) -> Result<Response> {
-    let rows: Vec<Value> = cx
-        .db()
-        .from("machines")
-        .select("id")
-        .eq("status", "active")
-        .fetch()
-        .await?;
+    let rows: Vec<Value> = cx.db().from("machines").select("id").eq("status", "active").fetch().await?;
     Response::json(200, &rows)
 }

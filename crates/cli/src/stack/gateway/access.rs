@@ -14,10 +14,7 @@ pub(crate) struct Refusal {
 
 impl Refusal {
     fn unauthorized(body: Value) -> Self {
-        Self {
-            status: StatusCode::UNAUTHORIZED,
-            body,
-        }
+        Self { status: StatusCode::UNAUTHORIZED, body }
     }
 }
 
@@ -77,11 +74,7 @@ pub(crate) fn function_call(
         return Ok(());
     }
     let is_new_key = |key: &str| key == keys.publishable || key == keys.secret;
-    let refuse = |message: &str| {
-        Err(Refusal::unauthorized(
-            json!({"code": 401, "message": message}),
-        ))
-    };
+    let refuse = |message: &str| Err(Refusal::unauthorized(json!({"code": 401, "message": message})));
     match (bearer(headers), header(headers, "apikey")) {
         (Some(token), _) if is_new_key(token) || keys.verify(token).is_ok() => Ok(()),
         (Some(_), _) => refuse("Invalid JWT"),
@@ -91,12 +84,7 @@ pub(crate) fn function_call(
 }
 
 fn header<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers
-        .get(name)?
-        .to_str()
-        .ok()
-        .map(str::trim)
-        .filter(|value| !value.is_empty())
+    headers.get(name)?.to_str().ok().map(str::trim).filter(|value| !value.is_empty())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -111,12 +99,7 @@ mod tests {
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs
             .iter()
-            .map(|(name, value)| {
-                (
-                    name.parse().expect("a name"),
-                    value.parse().expect("a value"),
-                )
-            })
+            .map(|(name, value)| (name.parse().expect("a name"), value.parse().expect("a value")))
             .collect()
     }
 
@@ -127,10 +110,7 @@ mod tests {
         assert_eq!(token(&keys.publishable), Ok(keys.anon.clone()));
         assert_eq!(token(&keys.secret), Ok(keys.service_role.clone()));
         assert_eq!(token(&keys.anon), Ok(keys.anon.clone()));
-        assert_eq!(
-            rest_token(&HeaderMap::new(), Some(&keys.secret), &keys),
-            Ok(keys.service_role.clone())
-        );
+        assert_eq!(rest_token(&HeaderMap::new(), Some(&keys.secret), &keys), Ok(keys.service_role.clone()));
     }
 
     #[test]
@@ -140,10 +120,7 @@ mod tests {
         let with_key = headers(&[("apikey", &keys.publishable), ("authorization", &user)]);
         assert_eq!(rest_token(&with_key, None, &keys), Ok(user[7..].to_owned()));
         let alone = rest_token(&headers(&[("authorization", &user)]), None, &keys);
-        assert_eq!(
-            alone.expect_err("refused").body["message"],
-            "No API key found in request"
-        );
+        assert_eq!(alone.expect_err("refused").body["message"], "No API key found in request");
     }
 
     #[test]
@@ -151,21 +128,15 @@ mod tests {
         let keys = Keys::generate();
         let bearer = format!("Bearer {}", keys.secret);
         let both = headers(&[("apikey", &keys.secret), ("authorization", &bearer)]);
-        assert_eq!(
-            rest_token(&both, None, &keys),
-            Ok(keys.service_role.clone())
-        );
+        assert_eq!(rest_token(&both, None, &keys), Ok(keys.service_role.clone()));
     }
 
     #[test]
     fn an_unknown_key_is_refused() {
         let keys = Keys::generate();
-        let refusal = rest_token(&headers(&[("apikey", "sb_secret_guess")]), None, &keys)
-            .expect_err("refused");
-        assert_eq!(
-            (refusal.status.as_u16(), &refusal.body["message"]),
-            (401, &json!("Invalid API key"))
-        );
+        let refusal =
+            rest_token(&headers(&[("apikey", "sb_secret_guess")]), None, &keys).expect_err("refused");
+        assert_eq!((refusal.status.as_u16(), &refusal.body["message"]), (401, &json!("Invalid API key")));
     }
 
     #[test]
@@ -178,27 +149,14 @@ mod tests {
         assert!(call(false, &[]).is_ok());
         assert!(call(true, &[("apikey", &keys.publishable)]).is_ok());
         assert!(call(true, &[("authorization", &bearer(&keys.anon))]).is_ok());
-        assert!(
-            call(
-                true,
-                &[("authorization", &bearer(&keys.user_jwt("u", &json!({}))))]
-            )
-            .is_ok()
-        );
-        let refused = |pairs: &[(&'static str, &str)]| {
-            call(true, pairs).expect_err("refused").body["message"].clone()
-        };
+        assert!(call(true, &[("authorization", &bearer(&keys.user_jwt("u", &json!({}))))]).is_ok());
+        let refused =
+            |pairs: &[(&'static str, &str)]| call(true, pairs).expect_err("refused").body["message"].clone();
         assert_eq!(refused(&[]), "Missing authorization header");
-        assert_eq!(
-            refused(&[("apikey", "sb_publishable_guess")]),
-            "Missing authorization header"
-        );
+        assert_eq!(refused(&[("apikey", "sb_publishable_guess")]), "Missing authorization header");
         assert_eq!(refused(&[("authorization", "Bearer a.b.c")]), "Invalid JWT");
         let expired = bearer(&keys.user_jwt("u", &json!({"exp": 1})));
-        assert_eq!(
-            refused(&[("authorization", &expired), ("apikey", &keys.publishable)]),
-            "Invalid JWT"
-        );
+        assert_eq!(refused(&[("authorization", &expired), ("apikey", &keys.publishable)]), "Invalid JWT");
         assert!(function_call(true, &Method::OPTIONS, &HeaderMap::new(), &keys).is_ok());
     }
 }

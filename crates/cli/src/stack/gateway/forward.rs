@@ -22,12 +22,7 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 ];
 
 /// Aims a request at a port of this machine.
-pub(super) fn prepare(
-    request: &mut Request<Incoming>,
-    port: u16,
-    target: PathAndQuery,
-    peer: IpAddr,
-) {
+pub(super) fn prepare(request: &mut Request<Incoming>, port: u16, target: PathAndQuery, peer: IpAddr) {
     let mut uri = Uri::from(target).into_parts();
     uri.scheme = Some(Scheme::HTTP);
     uri.authority = format!("127.0.0.1:{port}").parse::<Authority>().ok();
@@ -37,10 +32,7 @@ pub(super) fn prepare(
     let headers = request.headers_mut();
     drop_hop_by_hop(headers);
     let host = headers.get(header::HOST).cloned();
-    let client = match headers
-        .get("x-forwarded-for")
-        .and_then(|value| value.to_str().ok())
-    {
+    let client = match headers.get("x-forwarded-for").and_then(|value| value.to_str().ok()) {
         Some(before) => format!("{before}, {peer}"),
         None => peer.to_string(),
     };
@@ -67,15 +59,9 @@ pub(super) fn from_function(response: Response<Incoming>) -> Reply {
     let is_page = response
         .headers()
         .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| {
-            kind.as_bytes()
-                .to_ascii_lowercase()
-                .starts_with(b"text/html")
-        });
+        .is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"text/html"));
     if is_page {
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
     response
 }

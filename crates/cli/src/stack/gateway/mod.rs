@@ -64,9 +64,7 @@ pub(crate) struct Gateway {
 pub(crate) fn client() -> Client<HttpConnector, Incoming> {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .build(connector)
+    Client::builder(TokioExecutor::new()).pool_timer(TokioTimer::new()).build(connector)
 }
 
 /// Serves until it is dropped, with all its connections.
@@ -91,24 +89,15 @@ async fn connection(stream: TcpStream, peer: SocketAddr, gateway: Arc<Gateway>) 
         async move { Ok::<_, Infallible>(gateway.answer(request, peer.ip()).await) }
     });
     // A client that goes away is no news.
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 impl Gateway {
     async fn answer(&self, request: Request<Incoming>, peer: IpAddr) -> Reply {
         let start = Instant::now();
         let line = format!("{} {}", request.method(), request.uri().path());
-        let reply = self
-            .route(request, peer)
-            .await
-            .unwrap_or_else(|refusal| refuse(&refusal));
-        self.log.line(&format!(
-            "{line} {} {} ms",
-            reply.status().as_u16(),
-            start.elapsed().as_millis()
-        ));
+        let reply = self.route(request, peer).await.unwrap_or_else(|refusal| refuse(&refusal));
+        self.log.line(&format!("{line} {} {} ms", reply.status().as_u16(), start.elapsed().as_millis()));
         reply
     }
 
@@ -124,37 +113,24 @@ impl Gateway {
         }
         match path {
             "/auth/v1/.well-known/jwks.json" => Ok(reply(StatusCode::OK, &self.keys.jwks())),
-            _ => Err(refusal(
-                StatusCode::NOT_FOUND,
-                json!({"message": "no Route matched with those values"}),
-            )),
+            _ => {
+                Err(refusal(StatusCode::NOT_FOUND, json!({"message": "no Route matched with those values"})))
+            }
         }
     }
 
-    async fn rest(
-        &self,
-        mut request: Request<Incoming>,
-        path: &str,
-        peer: IpAddr,
-    ) -> Result<Reply, Refusal> {
+    async fn rest(&self, mut request: Request<Incoming>, path: &str, peer: IpAddr) -> Result<Reply, Refusal> {
         let query = request.uri().query().unwrap_or_default().to_owned();
-        let in_query = query
-            .split('&')
-            .find_map(|pair| pair.strip_prefix("apikey="));
+        let in_query = query.split('&').find_map(|pair| pair.strip_prefix("apikey="));
         if request.method() != Method::OPTIONS {
             let token = access::rest_token(request.headers(), in_query, &self.keys)?;
             let value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
-                refusal(
-                    StatusCode::BAD_REQUEST,
-                    json!({"message": "malformed Authorization header"}),
-                )
+                refusal(StatusCode::BAD_REQUEST, json!({"message": "malformed Authorization header"}))
             })?;
             request.headers_mut().insert(header::AUTHORIZATION, value);
         }
-        let passed: Vec<&str> = query
-            .split('&')
-            .filter(|pair| !pair.is_empty() && !pair.starts_with("apikey="))
-            .collect();
+        let passed: Vec<&str> =
+            query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("apikey=")).collect();
         let target = target(path, &passed.join("&"))?;
         forward::prepare(&mut request, self.rest_port, target, peer);
         match tokio::time::timeout(self.idle, self.client.request(request)).await {
@@ -176,11 +152,7 @@ impl Gateway {
         call: &str,
         peer: IpAddr,
     ) -> Result<Reply, Refusal> {
-        let name = call
-            .trim_start_matches('/')
-            .split('/')
-            .next()
-            .unwrap_or_default();
+        let name = call.trim_start_matches('/').split('/').next().unwrap_or_default();
         let (port, verify_jwt, life, listening) = {
             let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
             let route = routes.get(name).ok_or_else(|| {
@@ -189,12 +161,7 @@ impl Gateway {
                     json!({"code": "NOT_FOUND", "message": "Requested function was not found"}),
                 )
             })?;
-            (
-                route.port,
-                route.verify_jwt,
-                route.life.clone(),
-                Arc::clone(&route.listening),
-            )
+            (route.port, route.verify_jwt, route.life.clone(), Arc::clone(&route.listening))
         };
         access::function_call(verify_jwt, request.method(), request.headers(), &self.keys)?;
         boot(port, life, &listening).await?;
@@ -217,11 +184,7 @@ impl Gateway {
 }
 
 /// Waits while the function is being started again; at once when it is known to listen.
-async fn boot(
-    port: u16,
-    life: Option<watch::Receiver<Life>>,
-    listening: &AtomicU32,
-) -> Result<(), Refusal> {
+async fn boot(port: u16, life: Option<watch::Receiver<Life>>, listening: &AtomicU32) -> Result<(), Refusal> {
     let Some(life) = life else {
         return Err(not_booted());
     };
@@ -253,17 +216,12 @@ fn not_booted() -> Refusal {
 
 /// What follows a prefix that ends at a slash or with the path.
 fn below<'p>(path: &'p str, prefix: &str) -> Option<&'p str> {
-    path.strip_prefix(prefix)
-        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 fn target(path: &str, query: &str) -> Result<PathAndQuery, Refusal> {
     let path = if path.is_empty() { "/" } else { path };
-    let text = if query.is_empty() {
-        path.to_owned()
-    } else {
-        format!("{path}?{query}")
-    };
+    let text = if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") };
     PathAndQuery::try_from(text)
         .map_err(|_| refusal(StatusCode::BAD_REQUEST, json!({"message": "malformed URL"})))
 }
@@ -281,14 +239,8 @@ fn reply(status: StatusCode, body: &Value) -> Reply {
     let mut response = Response::new(Either::Right(Full::from(body.to_string())));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/json; charset=utf-8"),
-    );
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_ORIGIN,
-        HeaderValue::from_static("*"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 
