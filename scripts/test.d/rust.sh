@@ -17,20 +17,22 @@ step_clippy_wasm() {
   cargo clippy --locked --target "$WASM_TARGET" "${packages[@]}" -- -D warnings
 }
 
-# `--package NAME` for each function; a crate and its function's folder have the same name.
+# `--package=NAME` for each function; a crate and its function's folder have the same name.
 wasm_packages() {
   local index
   for index in supabase/functions/*/index.ts tests/functions/*/index.ts; do
     [[ -e $index ]] || continue
-    printf -- '--package\n%s\n' "$(basename "$(dirname "$index")")"
+    echo "--package=$(basename "$(dirname "$index")")"
   done
 }
 
 step_compile() { cargo build --locked --workspace --bins --tests --examples; }
 
 step_unit() {
-  local targets
-  mapfile -t targets < <(test_targets crates/*/tests)
+  local folders targets
+  # The command's own start stacks: they come with the end-to-end tests.
+  mapfile -t folders < <(find crates -mindepth 2 -maxdepth 2 -name tests -not -path crates/cli/tests)
+  mapfile -t targets < <(test_targets "${folders[@]}")
   cargo test --locked --workspace --no-fail-fast --lib --bins --examples "${targets[@]}"
 }
 
@@ -38,14 +40,14 @@ step_doctest() { cargo test --locked --workspace --no-fail-fast --doc; }
 
 step_rustdoc() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
 
-# `--test NAME` for each integration test in these folders.
+# `--test=NAME` for each integration test in these folders.
 test_targets() { # FOLDER…
   local folder test
   for folder; do
     for test in "$folder"/*.rs "$folder"/*/main.rs; do
       [[ -e $test ]] || continue
       test=${test%/main.rs}
-      printf -- '--test\n%s\n' "$(basename "$test" .rs)"
+      echo "--test=$(basename "$test" .rs)"
     done
   done
 }

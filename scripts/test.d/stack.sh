@@ -1,14 +1,35 @@
 # shellcheck shell=bash
-# On the local stack: the database's own tests, its functions' linter, and the end-to-end tests.
-stop_stack() { :; }
-step_pgtap() { echo "todo"; return 1; }
-step_sql_lint() { step_pgtap; }
+# On the local stack: the database's own tests, the linters of its code, and everything end to end.
+# The stack has its state in a folder of this run, so that a developer's own one goes on undisturbed.
+
+ferry() { "${CARGO_TARGET_DIR:-target}/debug/ferry" "$@"; }
+
+# Runs a command with DB_URL of a stack that is started for it.
+on_stack() { # COMMAND…
+  local state
+  state=$(mktemp -d)
+  # shellcheck disable=SC2064
+  trap "ferry --state '$state' down; rm -rf '$state'" EXIT
+  ferry --state "$state" up --detach --any-ports --no-functions
+  DB_URL=$(ferry --state "$state" status --json | node -p 'JSON.parse(fs.readFileSync(0)).db_url') "$@"
+}
+
+step_pgtap() { on_stack pgtap; }
+
+pgtap() { pg_prove --dbname "$DB_URL" --recurse --ext .sql supabase/tests; }
+
+step_sql_lint() { on_stack sql_lint; }
+
+# plpgsql_check on every function, then what the platform's dashboard advises: RLS, indexes, search paths.
+sql_lint() {
+  export PGSSLMODE=disable
+  supabase db lint --remote="$DB_URL" --schema public,private --level warning --fail-on warning
+  supabase db advisors --remote="$DB_URL" --level warn --fail-on warn
+}
+
+# Those of the command, then those of the whole; each starts the stacks that it needs.
 step_e2e() {
   local targets
-  mapfile -t targets < <(test_targets tests/tests)
-  if ((${#targets[@]} == 0)); then
-    echo "There are no end-to-end tests in tests/tests."
-    return 1
-  fi
+  mapfile -t targets < <(test_targets crates/cli/tests tests/tests)
   cargo test --locked --workspace --no-fail-fast "${targets[@]}"
 }
