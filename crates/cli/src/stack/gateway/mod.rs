@@ -37,6 +37,9 @@ pub(crate) const IDLE: Duration = Duration::from_secs(150);
 /// How long a request waits for a function that is being started again.
 const BOOT: Duration = Duration::from_secs(3);
 
+/// How long the death of a process stays unnoticed at most.
+const DEATH: Duration = Duration::from_millis(200);
+
 /// Where one function is.
 pub(crate) struct Route {
     pub(crate) port: u16,
@@ -164,17 +167,19 @@ impl Gateway {
             (route.port, route.verify_jwt, route.life.clone(), Arc::clone(&route.listening))
         };
         access::function_call(verify_jwt, request.method(), request.headers(), &self.keys)?;
-        boot(port, life, &listening).await?;
+        let mut life = life.ok_or_else(not_booted)?;
+        boot(port, &mut life, &listening).await?;
         let query = request.uri().query().unwrap_or_default().to_owned();
         let target = target(call, &query)?;
         forward::prepare(&mut request, port, target, peer);
         match tokio::time::timeout(self.idle, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(forward::from_function(response)),
-            Ok(Err(error)) if error.is_connect() => Err(not_booted()),
-            Ok(Err(_)) => Err(refusal(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                json!({"code": "WORKER_ERROR", "message": "Function exited due to an error (please check logs)"}),
-            )),
+            Ok(Err(error)) => {
+                // It is dying, most likely. The caller learns that when the supervisor knows it too,
+                // so that a second try waits for the new process instead of meeting the old one.
+                let _ = tokio::time::timeout(DEATH, life.changed()).await;
+                Err(if error.is_connect() { not_booted() } else { exited() })
+            }
             Err(_) => Err(refusal(
                 StatusCode::GATEWAY_TIMEOUT,
                 json!({"code": "IDLE_TIMEOUT", "message": format!("Request idle timeout limit ({}s) reached", self.idle.as_secs())}),
@@ -184,13 +189,10 @@ impl Gateway {
 }
 
 /// Waits while the function is being started again; at once when it is known to listen.
-async fn boot(port: u16, life: Option<watch::Receiver<Life>>, listening: &AtomicU32) -> Result<(), Refusal> {
-    let Some(life) = life else {
-        return Err(not_booted());
-    };
+async fn boot(port: u16, life: &mut watch::Receiver<Life>, listening: &AtomicU32) -> Result<(), Refusal> {
     let start = Instant::now();
     loop {
-        let now = *life.borrow();
+        let now = *life.borrow_and_update();
         match now {
             Life::Stopped => return Err(not_booted()),
             Life::Running { pid } if listening.load(Ordering::Relaxed) == pid => return Ok(()),
@@ -211,6 +213,13 @@ fn not_booted() -> Refusal {
     refusal(
         StatusCode::SERVICE_UNAVAILABLE,
         json!({"code": "BOOT_ERROR", "message": "Function failed to start (please check logs)"}),
+    )
+}
+
+fn exited() -> Refusal {
+    refusal(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        json!({"code": "WORKER_ERROR", "message": "Function exited due to an error (please check logs)"}),
     )
 }
 

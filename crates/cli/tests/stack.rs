@@ -1,0 +1,192 @@
+//! The stack as its users meet it: over HTTP, in SQL, and when parts of it die.
+//!
+//! Needs Postgres with `pg_cron`, Redis, postrust and Deno; says so and passes where they are not.
+
+mod project;
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+
+use project::{Project, get, post};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_open_what_they_open_on_a_hosted_project() -> Result<()> {
+    let Some(project) = Project::start().await? else { return Ok(()) };
+    let (stack, keys) = (&project.stack, project.stack.keys());
+    let things = format!("{}/rest/v1/things?select=name", stack.api_url());
+    let user = "7b0e6a3e-5a39-4c0d-8f6e-0c0a2b5a0001";
+    project.sql(&format!("insert into auth.users (id) values ('{user}')")).await?;
+    project
+        .sql(&format!(
+            "insert into public.things (name, user_id) values ('hers', '{user}'), ('nobody''s', null)"
+        ))
+        .await?;
+
+    assert_eq!(get(&things, &[]).await?.0, 401);
+    assert_eq!(
+        get(&things, &[("apikey", &keys.publishable)]).await?.0,
+        401,
+        "new tables have no grants for anon"
+    );
+    let all = get(&things, &[("apikey", &keys.secret)]).await?.1;
+    assert_eq!(all.as_array().map(Vec::len), Some(2));
+    let token = format!("Bearer {}", keys.user_jwt(user, &json!({})));
+    let own = get(&things, &[("apikey", &keys.publishable), ("authorization", &token)]).await?;
+    assert_eq!(own, (200, json!([{"name": "hers"}])), "row-level security sees the ES256 token");
+    project.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_get_the_hosted_path_and_environment_and_come_back_when_killed() -> Result<()> {
+    let Some(project) = Project::start().await? else { return Ok(()) };
+    let (stack, keys) = (&project.stack, project.stack.keys());
+    let echo = format!("{}/functions/v1/echo", stack.api_url());
+
+    let (status, seen) = post(&format!("{echo}/a/b?c=d"), &[], "body").await?;
+    assert_eq!(
+        (status, &seen["path"], &seen["search"], &seen["body"]),
+        (200, &json!("/echo/a/b"), &json!("?c=d"), &json!("body"))
+    );
+    assert_eq!(seen["env"]["SUPABASE_SECRET_KEYS"], json!(json!({"default": keys.secret}).to_string()));
+    assert_eq!(seen["env"]["TEST_SETTING"], "from the options");
+    assert_eq!(seen["env"].get("CARGO_MANIFEST_DIR"), None, "our own environment is not theirs");
+
+    let locked = format!("{}/functions/v1/locked", stack.api_url());
+    assert_eq!(
+        get(&locked, &[]).await?,
+        (401, json!({"code": 401, "message": "Missing authorization header"}))
+    );
+    assert_eq!(get(&locked, &[("apikey", &keys.publishable)]).await?.0, 200);
+    assert_eq!(get(&format!("{}/functions/v1/nothing", stack.api_url()), &[]).await?.0, 404);
+
+    let before = stack.function_pid("echo").context("it runs")?;
+    assert_eq!(get(&format!("{echo}?exit"), &[]).await?.0, 500);
+    let start = Instant::now();
+    assert_eq!(get(&echo, &[]).await?.0, 200);
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    assert_ne!(stack.function_pid("echo"), Some(before));
+
+    stack.stop_part("echo").await?;
+    let (status, body) = get(&echo, &[]).await?;
+    assert_eq!((status, &body["code"]), (503, &json!("BOOT_ERROR")));
+    stack.start_part("echo").await?;
+    assert_eq!(get(&echo, &[]).await?.0, 200);
+    project.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_function_is_given_up_on() -> Result<()> {
+    let Some(project) = Project::start().await? else { return Ok(()) };
+    let (status, body) =
+        get(&format!("{}/functions/v1/echo?wait=5000", project.stack.api_url()), &[]).await?;
+    assert_eq!((status, &body["code"]), (504, &json!("IDLE_TIMEOUT")));
+    project.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queued_requests_leave_after_the_commit_and_only_then() -> Result<()> {
+    let Some(project) = Project::start().await? else { return Ok(()) };
+    let echo = format!("{}/functions/v1/echo", project.stack.api_url());
+    project.sql("create extension pg_net with schema extensions").await?;
+    let post =
+        format!("select net.http_post('{echo}', '{{\"n\": 1}}', headers => '{{\"X-Service-Key\": null}}')");
+    project.sql(&format!("begin; {post}; rollback")).await?;
+    project.sql(&post).await?;
+    let slow = format!("select net.http_get('{echo}', '{{\"wait\": 2000}}', timeout_milliseconds => 200)");
+    project.sql(&slow).await?;
+
+    let responses = "select coalesce(jsonb_agg(to_jsonb(r) order by id), '[]') from net._http_response as r";
+    let rows = project.until(responses, |rows| rows.as_array().is_some_and(|rows| rows.len() == 2)).await?;
+    assert_eq!(rows[0]["status_code"], 200);
+    let echoed: Value = serde_json::from_str(rows[0]["content"].as_str().context("text")?)?;
+    assert_eq!((&echoed["body"], echoed["headers"].get("x-service-key")), (&json!("{\"n\": 1}"), None));
+    assert_eq!(echoed["headers"]["content-type"], "application/json");
+    assert_eq!((&rows[1]["status_code"], &rows[1]["timed_out"]), (&Value::Null, &json!(true)));
+
+    let wrong = format!("select net.http_post('{echo}', headers => '{{\"content-type\": \"text/plain\"}}')");
+    assert!(project.sql(&wrong).await.is_err());
+    project.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_role_postgres_is_what_it_is_on_a_hosted_project() -> Result<()> {
+    let Some(project) = Project::start().await? else { return Ok(()) };
+    for allowed in [
+        "create extension if not exists pg_cron with schema pg_catalog",
+        "create extension if not exists pg_net with schema extensions",
+        "create extension if not exists pgtap with schema extensions",
+        "create extension if not exists pg_stat_statements with schema extensions",
+        "select cron.schedule('tick', '* * * * *', 'select 1')",
+        "select cron.schedule('tick', '*/5 * * * *', 'select 2')",
+        "delete from cron.job_run_details",
+        "create table public.profiles (id uuid references auth.users on delete cascade)",
+        "select vault.create_secret('s', 'mine'); select decrypted_secret from vault.decrypted_secrets",
+        "select cron.unschedule('tick'); drop extension pg_cron",
+    ] {
+        project.sql(allowed).await.with_context(|| allowed.to_owned())?;
+    }
+    for refused in [
+        "create table auth.mine (id int)",
+        "alter database postgres set app.setting = 'x'",
+        "create role another superuser",
+        "set role anon; select * from vault.decrypted_secrets",
+        "create extension pg_cron; insert into cron.job (schedule, command) values ('* * * * *', 'select 1')",
+    ] {
+        assert!(project.sql(refused).await.is_err(), "{refused}");
+    }
+    project.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_may_go_away_and_come_back() -> Result<()> {
+    let Some(project) = Project::start().await? else { return Ok(()) };
+    let things = format!("{}/rest/v1/things", project.stack.api_url());
+    let key = [("apikey", project.stack.keys().secret.as_str())];
+    assert_eq!(get(&things, &key).await?.0, 200);
+    project.stack.stop_part("postgres").await?;
+    assert!(get(&things, &key).await?.0 >= 500);
+    project.stack.start_part("postgres").await?;
+    let start = Instant::now();
+    while get(&things, &key).await?.0 != 200 {
+        anyhow::ensure!(start.elapsed() < Duration::from_secs(10), "the REST server stays away");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    project
+        .sql("create extension pg_net with schema extensions; select net.http_get('http://127.0.0.1:1')")
+        .await?;
+    project.until("select to_jsonb(count(*)) from net._http_response", |count| *count == 1).await?;
+    project.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_running_and_the_second_start_has_the_data_and_the_keys() -> Result<()> {
+    let Some(project) = Project::start().await? else { return Ok(()) };
+    project.sql("insert into public.things (name) values ('kept')").await?;
+    let secret = project.stack.keys().secret.clone();
+    let processes: Vec<_> = project.stack.state().parts.into_iter().filter_map(|part| part.process).collect();
+    assert!(processes.len() >= 5 && processes.iter().all(|process| process.is_alive()));
+    let again = project.restart().await?;
+    assert!(processes.iter().all(|process| !process.is_alive()));
+    assert_eq!(again.stack.keys().secret, secret);
+    let url = format!("{}/rest/v1/things?select=name", again.stack.api_url());
+    assert_eq!(get(&url, &[("apikey", &secret)]).await?, (200, json!([{"name": "kept"}])));
+    again.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_fails_half_way_says_why_and_leaves_nothing() -> Result<()> {
+    let Some(options) = project::options()? else { return Ok(()) };
+    let migration = options.project.join("supabase/migrations/20260102000000_broken.sql");
+    std::fs::write(&migration, "create table public.broken (id nonsense);")?;
+    let started = project::start(options.clone()).await;
+    let error = format!("{:#}", started.err().context("the migration cannot be applied")?);
+    assert!(error.contains("nonsense"), "{error}");
+    assert!(options.state_folder()?.running().is_none());
+    std::fs::remove_file(migration)?;
+    let stack = project::start(options.clone()).await?;
+    stack.stop().await;
+    std::fs::remove_dir_all(&options.project)?;
+    Ok(())
+}
