@@ -72,6 +72,14 @@ Deno.test("a crash in the background leaves the reply as it was and is logged", 
   assertEquals(log.map((line) => [line.event, line.request_id]), [["crashed", "behind"]]);
 });
 
+for (const how of ["at-once", "after-await", "bounds"]) {
+  Deno.test(`a crash (${how}) in isolated work costs that work only`, async () => {
+    const [reply, log] = await withLog(() => within(2_000, get(`/isolated?how=${how}`, "inside")));
+    assertEquals([reply.status, await reply.json()], [200, { code: "CRASHED", slept: true }]);
+    assertEquals(log.map((line) => [line.event, line.request_id]), [["crashed", "inside"]]);
+  });
+}
+
 Deno.test("a thousand crashes in a row leave the worker as it was", async () => {
   await withLog(async () => {
     for (let number = 0; number < 1_000; number++) {

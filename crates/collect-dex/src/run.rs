@@ -26,13 +26,13 @@ pub(crate) async fn start(request: &Request, cx: &Context) -> Result<Response> {
     let wait = request.query_or("wait", false)?;
     let tick: Tick = if request.body().is_empty() { Tick::default() } else { request.json()? };
     let trigger = if tick.triggered_by.as_deref() == Some("cron") { Trigger::Cron } else { Trigger::Manual };
-    let run = Run {
+    let run = Rc::new(Run {
         id: cx.uuid(),
         trigger,
         concurrency: cx.setting("COLLECT_CONCURRENCY", CONCURRENCY)?.max(1),
         budget: Rc::new(Budget::new(cx)?),
         cx: cx.clone(),
-    };
+    });
     if wait {
         return Response::json(200, &run.collect().await?);
     }
@@ -53,7 +53,7 @@ struct Run {
 }
 
 impl Run {
-    async fn collect(self) -> Result<Summary> {
+    async fn collect(self: Rc<Self>) -> Result<Summary> {
         let started = self.cx.now();
         let mut summary = Summary { run_id: self.id.clone(), ..Summary::default() };
         let outcome = self.collect_due(&mut summary).await;
@@ -63,7 +63,7 @@ impl Run {
     }
 
     /// Keeps up to `concurrency` companies under way until none is due or the budget is spent.
-    async fn collect_due(&self, summary: &mut Summary) -> Result<()> {
+    async fn collect_due(self: &Rc<Self>, summary: &mut Summary) -> Result<()> {
         let mut working = FuturesUnordered::new();
         let mut more_due = true;
         loop {
@@ -98,8 +98,10 @@ impl Run {
     }
 
     /// Collects one company and notes how it went. Never fails: what goes wrong is its result.
-    async fn collect_company(&self, claim: Claim) -> CompanyResult {
-        let outcome = self.fetch(&claim).await;
+    async fn collect_company(self: &Rc<Self>, claim: Claim) -> CompanyResult {
+        // Files come from outside: one that the parser cannot bear costs its own company only.
+        let (run, of) = (self.clone(), claim.clone());
+        let outcome = self.cx.isolated(async move { run.fetch(&of).await }).await.flatten();
         let result = match &outcome {
             Ok(collected) => CompanyResult::collected(&claim, collected.clone()),
             Err(error) => CompanyResult::failed(&claim, error),

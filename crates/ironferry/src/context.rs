@@ -1,8 +1,10 @@
 //! One request's view of the outside. Nothing below a handler reads a clock, draws a random
 //! number or speaks to the network but through it.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::str::FromStr;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -123,10 +125,24 @@ impl Context {
         }
     }
 
-    /// Goes on with a piece of work after the reply has gone out.
+    /// Goes on with a piece of work after the reply has gone out. When it panics, that is logged.
     pub fn wait_until(&self, work: impl std::future::Future<Output = ()> + 'static) {
-        let work: Future<()> = Box::pin(work);
-        self.0.host.wait_until(work);
+        self.0.host.spawn(Box::pin(work), Box::new(|| {}));
+    }
+
+    /// Runs a piece of work that must not take others with it: when it panics, it alone is lost and
+    /// this gives 500 `CRASHED`.
+    pub async fn isolated<T: 'static>(
+        &self,
+        work: impl std::future::Future<Output = T> + 'static,
+    ) -> Result<T> {
+        let task = Rc::new(Joined::default());
+        let (inside, lost) = (task.clone(), task.clone());
+        let work: Future<()> = Box::pin(async move { inside.end(Some(work.await)) });
+        self.0.host.spawn(work, Box::new(move || lost.end(None)));
+        std::future::poll_fn(|cx| task.poll(cx))
+            .await
+            .ok_or_else(|| Error::internal("a part of the function crashed").code("CRASHED"))
     }
 
     /// Reads, writes, renames or removes a file below `/tmp`.
@@ -189,5 +205,34 @@ impl Context {
 
     pub(crate) fn host(&self) -> &Rc<dyn Host> {
         &self.0.host
+    }
+}
+
+/// What an isolated task leaves for the one that waits for it: nothing when it was lost.
+struct Joined<T> {
+    outcome: RefCell<Option<Option<T>>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl<T> Default for Joined<T> {
+    fn default() -> Self {
+        Self { outcome: RefCell::new(None), waker: RefCell::new(None) }
+    }
+}
+
+impl<T> Joined<T> {
+    fn end(&self, outcome: Option<T>) {
+        self.outcome.replace(Some(outcome));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, cx: &std::task::Context<'_>) -> Poll<Option<T>> {
+        if let Some(outcome) = self.outcome.take() {
+            return Poll::Ready(outcome);
+        }
+        self.waker.replace(Some(cx.waker().clone()));
+        Poll::Pending
     }
 }

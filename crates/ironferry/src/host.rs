@@ -32,8 +32,9 @@ pub trait Host {
     ) -> Future<Result<Response<Bytes>, HostError>>;
     /// Waits.
     fn sleep(&self, duration: Duration) -> Future<()>;
-    /// Runs a future after the reply has gone out, as `EdgeRuntime.waitUntil` does.
-    fn wait_until(&self, work: Future<()>);
+    /// Runs a future as a task of its own, beside the reply and after it, as
+    /// `EdgeRuntime.waitUntil` does. When it panics, it alone is lost, and `on_lost` is called.
+    fn spawn(&self, work: Future<()>, on_lost: Box<dyn FnOnce()>);
     /// Reads, writes, renames or removes a file below `/tmp`.
     fn file(&self, operation: FileOperation) -> Future<Result<Bytes, HostError>>;
     /// Opens a TCP connection, with TLS if asked.

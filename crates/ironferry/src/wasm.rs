@@ -18,7 +18,7 @@ pub use wasm_bindgen;
 use wasm_bindgen::prelude::*;
 
 use crate::app::{Handler, answer};
-use crate::executor::{Executor, RequestId};
+use crate::executor::{Executor, RequestId, Role};
 use crate::host::{Address, Connection, FetchOptions, FileOperation, Future, Host, HostError, Signature};
 use crate::{Response, Secrets};
 
@@ -122,6 +122,7 @@ pub fn begin(request: RequestId, head: &str, body: Vec<u8>) {
         match read_request(head, body) {
             Some(incoming) => instance.executor.spawn(
                 request,
+                Role::Reply,
                 Box::pin(async move {
                     let reply = answer(handler, host.clone(), incoming.into()).await;
                     host.respond(&reply);
@@ -154,10 +155,22 @@ pub fn turn() {
     INSTANCE.with(Instance::run);
 }
 
-/// The request that was being polled when the instance trapped.
+/// The number of the task that was being polled when the instance trapped.
 #[wasm_bindgen]
-pub fn polled() -> Option<RequestId> {
-    INSTANCE.with(|instance| instance.executor.polled())
+pub fn trapped_task() -> Option<u32> {
+    INSTANCE.with(|instance| instance.executor.polled()).map(|(task, _, _)| task)
+}
+
+/// Its request.
+#[wasm_bindgen]
+pub fn trapped_request() -> Option<RequestId> {
+    INSTANCE.with(|instance| instance.executor.polled()).map(|(_, request, _)| request)
+}
+
+/// Whether it is the request's reply, and not work beside it.
+#[wasm_bindgen]
+pub fn trapped_reply() -> bool {
+    INSTANCE.with(|instance| instance.executor.polled()).is_some_and(|(_, _, reply)| reply)
 }
 
 impl Instance {
@@ -290,8 +303,8 @@ impl Host for ShimHost {
         })
     }
 
-    fn wait_until(&self, work: Future<()>) {
-        INSTANCE.with(|instance| instance.executor.spawn(self.request, work));
+    fn spawn(&self, work: Future<()>, on_lost: Box<dyn FnOnce()>) {
+        INSTANCE.with(|instance| instance.executor.spawn(self.request, Role::Beside(on_lost), work));
     }
 
     fn file(&self, operation: FileOperation) -> Future<Result<Bytes, HostError>> {

@@ -19,7 +19,9 @@ export interface Exports {
   begin(request: number, head: string, body: Uint8Array): void;
   resume(effect: number, status: number, head: string, body: Uint8Array): void;
   turn(): void;
-  polled(): number | undefined;
+  trapped_task(): number | undefined;
+  trapped_request(): number | undefined;
+  trapped_reply(): boolean;
 }
 
 export interface Options {
@@ -123,20 +125,28 @@ export class Shim extends Effects {
   }
 
   /**
-   * Gives up the request that trapped and lets the others go on: an instance that panicked still
-   * holds their futures. One whose stack or memory is spent traps again, and they fail in turn.
+   * Gives up the task that trapped and lets the others go on: an instance that panicked still holds
+   * their futures. One whose stack or memory is spent traps again, and they fail in turn.
    */
-  #recover(trap: unknown, request?: number): void {
+  #recover(trap: unknown, begun?: number): void {
     this.broken = true;
-    for (let error = trap;;) {
-      const victim = this.#polled() ?? request;
-      request = undefined;
-      if (victim === undefined || !this.#waiting.has(victim)) {
-        for (const left of [...this.#waiting.keys()]) this.#fail(left, error);
+    let [error, before]: [unknown, number | undefined] = [trap, undefined];
+    for (;;) {
+      const task = this.#ask(() => this.#exports.trapped_task());
+      const victim = this.#ask(() => this.#exports.trapped_request()) ?? begun;
+      begun = undefined;
+      // Nothing is known of it, or nothing changes any more.
+      if (victim === undefined || (task !== undefined && task === before)) {
+        for (const left of [...this.#waiting.keys()]) {
+          this.#fail(left, error);
+          this.done(left);
+        }
         this.cancelAll();
         return;
       }
-      this.#fail(victim, error);
+      if (task === undefined || this.#ask(() => this.#exports.trapped_reply())) this.#fail(victim, error);
+      else this.#log(victim, error);
+      before = task;
       try {
         this.#exports.turn();
         return;
@@ -146,9 +156,10 @@ export class Shim extends Effects {
     }
   }
 
-  #polled(): number | undefined {
+  /** Asks a broken instance, which may not be able to answer. */
+  #ask<T>(question: () => T): T | undefined {
     try {
-      return this.#exports.polled();
+      return question();
     } catch {
       return undefined;
     }
@@ -157,11 +168,18 @@ export class Shim extends Effects {
   #fail(request: number, trap: unknown): void {
     const waiting = this.#waiting.get(request);
     if (waiting === undefined) return;
+    this.#log(request, trap);
+    if (waiting.answered) return;
+    waiting.answered = true;
+    waiting.respond(crashed(waiting.id));
+    this.#answered.push(request);
+  }
+
+  #log(request: number, trap: unknown): void {
     const error = this.#panic || String(trap);
     this.#panic = "";
-    console.error(JSON.stringify({ event: "crashed", level: "error", request_id: waiting.id, error }));
-    if (!waiting.answered) waiting.respond(crashed(waiting.id));
-    this.done(request);
+    const request_id = this.#waiting.get(request)?.id;
+    console.error(JSON.stringify({ event: "crashed", level: "error", request_id, error }));
   }
 }
 

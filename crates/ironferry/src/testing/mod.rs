@@ -35,7 +35,7 @@ use script::Script;
 pub use script::{Answer, Call};
 
 use crate::app::{Handler, answer, handler};
-use crate::executor::RequestId;
+use crate::executor::Role;
 use crate::{Context, Request, Response, Result};
 
 /// The key that [`App::new`] sets as `SERVICE_API_KEY`.
@@ -134,12 +134,12 @@ impl App {
     }
 
     fn run(&self, request: Request) -> Reply {
-        const REQUEST: RequestId = 1;
         let reply = Rc::new(RefCell::new(None));
         let (handler, host, slot) = (self.handler.clone(), self.script.clone(), reply.clone());
         let executor = self.script.executor();
         executor.spawn(
-            REQUEST,
+            script::REQUEST,
+            Role::Reply,
             Box::pin(async move {
                 let answered = answer(handler, host, request).await;
                 slot.replace(Some(answered));

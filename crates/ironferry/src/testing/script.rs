@@ -11,10 +11,13 @@ use serde_json::Value;
 use time::OffsetDateTime;
 
 use crate::Secrets;
-use crate::executor::Executor;
+use crate::executor::{Executor, RequestId, Role};
 use crate::host::{Address, Connection, FetchOptions, FileOperation, Future, Host, HostError, Signature};
 
 pub(super) const ACCEPTED_SIGNATURE: &[u8] = b"signed by the test";
+
+/// There is one request at a time.
+pub(super) const REQUEST: RequestId = 1;
 
 /// 2026-01-01T00:00:00Z, in milliseconds.
 const START_MS: f64 = 1_767_225_600_000.0;
@@ -264,8 +267,8 @@ impl Host for Script {
         Box::pin(self.clock.clone().sleep(duration))
     }
 
-    fn wait_until(&self, work: Future<()>) {
-        self.executor.spawn(1, work);
+    fn spawn(&self, work: Future<()>, on_lost: Box<dyn FnOnce()>) {
+        self.executor.spawn(REQUEST, Role::Beside(on_lost), work);
     }
 
     fn file(&self, operation: FileOperation) -> Future<Result<Bytes, HostError>> {

@@ -37,6 +37,7 @@ pub async fn handle(request: Request, cx: Context) -> Result<Response> {
         ("GET", "/file") => file(&cx).await,
         ("GET", "/socket") => socket(&request, &cx).await,
         ("GET", "/crash") => crash::crash(&request, &cx).await,
+        ("GET", "/isolated") => isolated(request, cx).await,
         ("GET", "/rows") => rows(&cx).await,
         (_, "/echo" | "/json") => Err(Error::method_not_allowed("POST")),
         _ => Err(Error::not_found()),
@@ -116,6 +117,16 @@ fn background(request: &Request, cx: &Context) -> Result<Response> {
         later.log(Level::Info, "boundary.background", json!({ "done": true }));
     });
     Response::json(202, &"accepted")
+}
+
+/// Runs a crash beside a sleep; gives the code of the one and that the other woke.
+async fn isolated(request: Request, cx: Context) -> Result<Response> {
+    let (inside, beside) = (cx.clone(), cx.clone());
+    let crashes = cx.isolated(async move { crash::crash(&request, &inside).await });
+    let sleeps = cx.isolated(async move { beside.sleep(Duration::from_millis(30)).await });
+    let (crashed, slept) = futures_util::future::join(crashes, sleeps).await;
+    let code = crashed.map_or_else(|error| error.as_code().to_owned(), |_| "none".to_owned());
+    Response::json(200, &json!({ "code": code, "slept": slept.is_ok() }))
 }
 
 async fn file(cx: &Context) -> Result<Response> {
