@@ -6,8 +6,10 @@ create table public.companies (
     settings      jsonb not null default '{}',
     created_at    timestamptz not null default now(),
     updated_at    timestamptz not null default now(),
-    constraint companies_name_present check (company_name ~ '\S'),
-    constraint companies_settings_object check (jsonb_typeof(settings) = 'object')
+    constraint companies_name_length check (company_name ~ '\S' and length(company_name) <= 255),
+    constraint companies_settings_object check (jsonb_typeof(settings) = 'object'),
+    -- Owners and admins write these.
+    constraint companies_settings_size check (length(settings::text) <= 65536)
 );
 comment on table public.companies is 'One row per tenant: an operator of vending machines.';
 comment on column public.companies.id is 'Named by every other table as company_id.';
@@ -39,7 +41,7 @@ create trigger companies_touch before update on public.companies
 create trigger company_members_touch before update on public.company_members
     for each row execute function private.touch_updated_at();
 
--- A set, not a function of the row: a policy evaluates it once per statement.
+-- Sets, not functions of the row: a policy evaluates them once a statement.
 create function private.my_companies() returns setof uuid
 language sql stable security definer set search_path = '' as $$
     select company_id from public.company_members where user_id = (select auth.uid());
@@ -52,17 +54,32 @@ language sql stable security definer set search_path = '' as $$
     where user_id = (select auth.uid()) and role in ('owner', 'admin');
 $$;
 comment on function private.my_managed_companies() is 'The companies that the user who calls may change.';
-grant execute on function private.my_companies(), private.my_managed_companies() to authenticated;
+
+create function private.is_member(p_company_id uuid) returns boolean
+language sql stable security definer set search_path = '' as $$
+    select exists (
+        select from public.company_members
+        where company_id = p_company_id and user_id = (select auth.uid())
+    );
+$$;
+comment on function private.is_member(uuid) is
+    'Whether the user who calls belongs to the company. For functions; a policy asks my_companies() once instead.';
 
 create function public.my_company_id() returns uuid
-language sql stable set search_path = '' as $$
+language sql stable security definer set search_path = '' as $$
     select company_id from public.company_members
     where user_id = (select auth.uid())
     order by created_at, company_id
     limit 1;
 $$;
 comment on function public.my_company_id() is 'The company of the user who calls, the first joined; null when there is none.';
-grant execute on function public.my_company_id() to authenticated;
+
+revoke execute on function
+    private.my_companies(), private.my_managed_companies(), private.is_member(uuid), public.my_company_id()
+from public, anon, service_role;
+grant execute on function
+    private.my_companies(), private.my_managed_companies(), private.is_member(uuid), public.my_company_id()
+to authenticated;
 
 alter table public.companies enable row level security;
 alter table public.company_members enable row level security;

@@ -138,8 +138,8 @@ impl Context {
     ) -> Result<T> {
         let task = Rc::new(Joined::default());
         let (inside, lost) = (task.clone(), task.clone());
-        let work: Future<()> = Box::pin(async move { inside.end(Some(work.await)) });
-        self.0.host.spawn(work, Box::new(move || lost.end(None)));
+        let work: Future<()> = Box::pin(async move { inside.end(State::Ended(work.await)) });
+        self.0.host.spawn(work, Box::new(move || lost.end(State::Lost)));
         std::future::poll_fn(|cx| task.poll(cx))
             .await
             .ok_or_else(|| Error::internal("a part of the function crashed").code("CRASHED"))
@@ -208,31 +208,41 @@ impl Context {
     }
 }
 
-/// What an isolated task leaves for the one that waits for it: nothing when it was lost.
+/// Where an isolated task leaves what became of it.
 struct Joined<T> {
-    outcome: RefCell<Option<Option<T>>>,
+    state: RefCell<State<T>>,
     waker: RefCell<Option<Waker>>,
+}
+
+enum State<T> {
+    Running,
+    Ended(T),
+    Lost,
 }
 
 impl<T> Default for Joined<T> {
     fn default() -> Self {
-        Self { outcome: RefCell::new(None), waker: RefCell::new(None) }
+        Self { state: RefCell::new(State::Running), waker: RefCell::new(None) }
     }
 }
 
 impl<T> Joined<T> {
-    fn end(&self, outcome: Option<T>) {
-        self.outcome.replace(Some(outcome));
+    fn end(&self, state: State<T>) {
+        self.state.replace(state);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 
+    /// Nothing when the task was lost.
     fn poll(&self, cx: &std::task::Context<'_>) -> Poll<Option<T>> {
-        if let Some(outcome) = self.outcome.take() {
-            return Poll::Ready(outcome);
+        match self.state.replace(State::Running) {
+            State::Ended(value) => Poll::Ready(Some(value)),
+            State::Lost => Poll::Ready(None),
+            State::Running => {
+                self.waker.replace(Some(cx.waker().clone()));
+                Poll::Pending
+            }
         }
-        self.waker.replace(Some(cx.waker().clone()));
-        Poll::Pending
     }
 }

@@ -159,7 +159,7 @@ impl Query {
 
     /// Updates the rows that the filters leave.
     pub fn update(self, changes: &impl Serialize) -> Self {
-        self.write(changes, "return=minimal", |builder, body| builder.update(body))
+        self.write(changes, "return=minimal", postgrest::Builder::update)
     }
 
     /// Deletes the rows that the filters leave.

@@ -124,8 +124,8 @@ async fn isolated(request: Request, cx: Context) -> Result<Response> {
     let (inside, beside) = (cx.clone(), cx.clone());
     let crashes = cx.isolated(async move { crash::crash(&request, &inside).await });
     let sleeps = cx.isolated(async move { beside.sleep(Duration::from_millis(30)).await });
-    let (crashed, slept) = futures_util::future::join(crashes, sleeps).await;
-    let code = crashed.map_or_else(|error| error.as_code().to_owned(), |_| "none".to_owned());
+    let (ended, slept) = futures_util::future::join(crashes, sleeps).await;
+    let code = ended.map_or_else(|error| error.as_code().to_owned(), |_| "none".to_owned());
     Response::json(200, &json!({ "code": code, "slept": slept.is_ok() }))
 }
 

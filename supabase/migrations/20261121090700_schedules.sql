@@ -5,10 +5,11 @@ language plpgsql security definer set search_path = '' as $$
 declare
     v_value text;
 begin
-    select decrypted_secret into v_value from vault.decrypted_secrets where name = p_name;
+    -- A pasted secret often ends in a line break, and no header takes that.
+    select btrim(decrypted_secret, E' \t\r\n') into v_value from vault.decrypted_secrets where name = p_name;
     -- pg_net drops a header without a value in silence, and pg_cron would call that a success.
     if coalesce(v_value, '') = '' then
-        raise exception 'the Vault secret "%" is missing', p_name
+        raise exception 'the Vault secret "%" is missing or empty', p_name
             using hint = format('select vault.create_secret(''…'', %L);', p_name);
     end if;
     return v_value;
@@ -32,7 +33,7 @@ begin
 end;
 $$;
 comment on function private.call_function(text, jsonb) is
-    'Calls an edge function as a service, by the Vault secrets project_url and service_api_key.';
+    'Calls an edge function as a service, by the Vault secrets project_url and service_api_key. The id of pg_net''s request.';
 
 create function private.collect_dex_tick() returns integer
 language plpgsql security definer set search_path = '' as $$
@@ -48,23 +49,35 @@ begin
         where next_due_at <= now() and (leased_until is null or leased_until <= now())
         limit v_companies_a_call * v_most_calls
     ) as due;
+    -- One even when none is due: the ledger then shows that the ticks arrive.
     v_calls := greatest(1, ceil(v_due::numeric / v_companies_a_call)::integer);
-    for number in 1..v_calls loop
+    for v_call in 1..v_calls loop
         perform private.call_function('collect-dex', '{"triggered_by": "cron"}');
     end loop;
     return v_calls;
 end;
 $$;
-comment on function private.collect_dex_tick() is 'Calls collect-dex, once per 250 companies that are due, 8 times at the most.';
+comment on function private.collect_dex_tick() is
+    'Calls collect-dex once per 250 companies that are due, 8 times at the most, and gives the number of calls.';
 
 create function private.purge_history() returns void
 language plpgsql security definer set search_path = '' as $$
 begin
-    delete from cron.job_run_details where end_time < now() - interval '7 days';
+    -- By the number, because a call that never began has no times.
+    delete from cron.job_run_details
+    where runid <= (select max(runid) from cron.job_run_details where start_time < now() - interval '7 days');
+    -- An entry a company a run: the large part, and after a week nobody asks.
+    update public.collection_runs set results = '[]'
+    where started_at < now() - interval '7 days' and results <> '[]';
     delete from public.collection_runs where started_at < now() - interval '30 days';
 end;
 $$;
-comment on function private.purge_history() is 'Forgets cron runs after 7 days and collection runs after 30.';
+comment on function private.purge_history() is
+    'Forgets cron''s calls and the results of runs after 7 days, and the runs after 30.';
+
+revoke execute on function
+    private.vault_secret(text), private.call_function(text, jsonb), private.collect_dex_tick(), private.purge_history()
+from public, anon, authenticated, service_role;
 
 -- By name: scheduling again replaces.
 select cron.schedule('collect-dex', '*/5 * * * *', 'select private.collect_dex_tick()');
