@@ -16,6 +16,7 @@ mod ports;
 mod postgres;
 mod process;
 mod redis;
+mod reload;
 mod rest;
 pub mod state;
 mod tools;
@@ -38,6 +39,7 @@ use state::{Folder, State};
 
 /// What to start, and how.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether something is done at all")]
 pub struct Options {
     /// The folder that has `supabase/` in it.
     pub project: PathBuf,
@@ -56,6 +58,8 @@ pub struct Options {
     pub functions: bool,
     /// False: Postgres does not wait for the disk. Faster, and a power cut loses the database.
     pub durable: bool,
+    /// Whether a function is started again when a file of its folder or of `_shared` changes.
+    pub reload: bool,
     /// How long the gateway waits for a reply; 150 s, as hosted.
     pub idle_timeout: Duration,
     /// Told what is going on while the stack starts.
@@ -79,15 +83,23 @@ impl Options {
             migrate: true,
             functions: true,
             durable: true,
+            reload: true,
             idle_timeout: gateway::IDLE,
             progress: None,
             listener: None,
         }
     }
 
-    /// A project for tests: any free ports, state in a folder of its own, no waiting for the disk.
+    /// A project for tests: any free ports, state in a folder of its own, no waiting for the disk,
+    /// no watching of files.
     pub fn for_tests(project: impl Into<PathBuf>, state: impl Into<PathBuf>) -> Self {
-        Self { state: Some(state.into()), ports: Ports::Any, durable: false, ..Self::new(project) }
+        Self {
+            state: Some(state.into()),
+            ports: Ports::Any,
+            durable: false,
+            reload: false,
+            ..Self::new(project)
+        }
     }
 
     /// Where the state of this project is.

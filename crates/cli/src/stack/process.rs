@@ -104,10 +104,16 @@ pub enum Life {
     Stopped,
 }
 
+/// What a process can be told.
+enum Order {
+    Stop,
+    Restart,
+}
+
 /// A supervised process. Dropping it kills the process.
 pub(crate) struct Process {
     life: watch::Receiver<Life>,
-    orders: mpsc::UnboundedSender<()>,
+    orders: mpsc::UnboundedSender<Order>,
     task: tokio::task::JoinHandle<()>,
     started: Instant,
 }
@@ -137,9 +143,14 @@ impl Process {
         }
     }
 
+    /// Ends it and starts it again.
+    pub(crate) fn restart(&self) {
+        let _ = self.orders.send(Order::Restart);
+    }
+
     /// Ends it and waits for that.
     pub(crate) async fn stop(&self) {
-        let _ = self.orders.send(());
+        let _ = self.orders.send(Order::Stop);
         let mut life = self.life.clone();
         // An error means that the supervising task is gone, and the process with it.
         let _ = life.wait_for(|life| *life == Life::Stopped).await;
@@ -177,21 +188,29 @@ async fn supervise(
     log: Arc<Log>,
     mut child: Child,
     life: watch::Sender<Life>,
-    mut orders: mpsc::UnboundedReceiver<()>,
+    mut orders: mpsc::UnboundedReceiver<Order>,
 ) {
     let mut pause = FIRST_PAUSE;
     loop {
         let since = Instant::now();
-        let status = tokio::select! {
-            _ = orders.recv() => {
-                end(&spec, &log, child).await;
-                break;
+        let order = tokio::select! {
+            order = orders.recv() => Some(order.unwrap_or(Order::Stop)),
+            status = child.wait() => {
+                log.note(&format!("ended by itself: {}; starting it again", describe(status)));
+                None
             }
-            status = child.wait() => status,
         };
-        log.note(&format!("ended by itself: {}; starting it again", describe(status)));
+        if let Some(Order::Stop) = order {
+            end(&spec, &log, child).await;
+            break;
+        }
         life.send_replace(Life::Restarting);
-        pause = if since.elapsed() > WELL_AFTER { FIRST_PAUSE } else { pause };
+        if let Some(Order::Restart) = order {
+            end(&spec, &log, child).await;
+            pause = Duration::ZERO;
+        } else if since.elapsed() > WELL_AFTER {
+            pause = FIRST_PAUSE;
+        }
         match restart(&spec, &log, &mut pause, &mut orders).await {
             Some(next) => child = next,
             None => break,
@@ -206,14 +225,18 @@ async fn restart(
     spec: &Spec,
     log: &Arc<Log>,
     pause: &mut Duration,
-    orders: &mut mpsc::UnboundedReceiver<()>,
+    orders: &mut mpsc::UnboundedReceiver<Order>,
 ) -> Option<Child> {
     loop {
         tokio::select! {
-            _ = orders.recv() => return None,
+            order = orders.recv() => match order {
+                // A file was changed: it may run now.
+                Some(Order::Restart) => *pause = FIRST_PAUSE,
+                Some(Order::Stop) | None => return None,
+            },
             () = tokio::time::sleep(*pause) => {}
         }
-        *pause = (*pause * 2).min(LONGEST_PAUSE);
+        *pause = (*pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         match spec.spawn(log) {
             Ok(child) => return Some(child),
             Err(error) => log.note(&format!("{error:#}")),

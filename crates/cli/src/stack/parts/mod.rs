@@ -1,25 +1,27 @@
-//! The parts of a stack: what each needs to start, and in which order they come and go.
+//! The parts of a stack: their ports and keys, and what runs of them. `start` knows how they start.
+
+mod start;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::task::JoinHandle;
 
-use super::config::{Config, Function};
-use super::functions::{self, Surroundings};
-use super::gateway::{self, Gateway, Route, Routes};
-use super::keys::Keys;
-use super::logs::{self, Log};
-use super::ports::{self, Chooser};
-use super::postgres::{self, Postgres};
-use super::process::{Life, Process, Spec};
-use super::state::{Folder, PartState, ProcessId, State};
-use super::{Options, migrations, pg_net, redis, rest, tools, vault};
+use crate::stack::Options;
+use crate::stack::config::{Config, Function};
+use crate::stack::functions::{self, Surroundings};
+use crate::stack::gateway::Routes;
+use crate::stack::keys::Keys;
+use crate::stack::logs::Log;
+use crate::stack::ports::{self, Chooser};
+use crate::stack::postgres::{self, Postgres};
+use crate::stack::process::{Life, Process, Spec};
+use crate::stack::state::{Folder, PartState, ProcessId, State};
 
 const POSTGRES: &str = "postgres";
 const REDIS: &str = "redis";
@@ -27,9 +29,6 @@ const REST: &str = "rest";
 const PG_NET: &str = "pg_net";
 const GATEWAY: &str = "gateway";
 
-/// A first start on a slow machine; usually it is below one second.
-const POSTGRES_PATIENCE: Duration = Duration::from_mins(1);
-const PATIENCE: Duration = Duration::from_secs(20);
 /// How often `state.json` is compared with what is.
 const STATE_EVERY: Duration = Duration::from_millis(250);
 
@@ -59,7 +58,8 @@ pub(crate) struct Parts {
     /// that starts at the same time chooses others.
     held: Mutex<BTreeMap<String, TcpListener>>,
     running: Mutex<BTreeMap<String, Running>>,
-    writer: Mutex<Option<JoinHandle<()>>>,
+    /// What looks after the stack while it runs.
+    tenders: Mutex<Vec<JoinHandle<()>>>,
     ready: AtomicBool,
     stopping: AtomicBool,
 }
@@ -120,7 +120,7 @@ impl Parts {
             routes: Routes::default(),
             held: Mutex::new(held),
             running: Mutex::default(),
-            writer: Mutex::default(),
+            tenders: Mutex::default(),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         })
@@ -146,141 +146,8 @@ impl Parts {
         Log::open(&self.folder.logs(), part, self.options.listener.clone())
     }
 
-    /// All parts. What does not need another starts beside it.
-    pub(crate) async fn start_all(self: Arc<Self>) -> Result<()> {
-        *lock(&self.writer) = Some(tokio::spawn(Arc::clone(&self).keep_state()));
-        tokio::try_join!(self.database(), self.timed(REDIS), self.all_functions())?;
-        self.start(PG_NET).await?;
-        self.start(GATEWAY).await?;
-        self.ready.store(true, Ordering::Relaxed);
-        self.folder.write(&self.state())
-    }
-
-    async fn database(&self) -> Result<()> {
-        self.timed(POSTGRES).await?;
-        if self.options.migrate {
-            let start = Instant::now();
-            let log = self.log("migrations")?;
-            let applied =
-                migrations::apply(&self.project, &self.db_url(POSTGRES), self.postgres.is_unseeded(), &log)
-                    .await?;
-            self.postgres.mark_seeded()?;
-            if applied > 0 {
-                self.progress(&format!("{applied} migrations applied {}", seconds(start)));
-            }
-        }
-        let secrets = [("project_url", self.api_url.as_str()), ("service_api_key", self.service_api_key())];
-        vault::fill(&self.db_url("supabase_admin"), &secrets).await?;
-        // After the migrations, so that it finds the tables it is to serve.
-        self.timed(REST).await
-    }
-
-    async fn all_functions(&self) -> Result<()> {
-        let starts = self.functions.iter().map(|(function, _)| async move {
-            if let Err(error) = self.timed(&function.name).await {
-                let tail = logs::tail(&self.folder.logs(), &function.name, 8);
-                self.progress(&format!("{} does not start: {error:#}{tail}", function.name));
-            }
-        });
-        futures_util::future::join_all(starts).await;
-        Ok(())
-    }
-
-    async fn timed(&self, name: &str) -> Result<()> {
-        let start = Instant::now();
-        self.start(name).await?;
-        self.progress(&format!("{name} {}", seconds(start)));
-        Ok(())
-    }
-
-    /// Starts one part, unless it runs, and waits until it answers.
-    pub(crate) async fn start(&self, name: &str) -> Result<()> {
-        if lock(&self.running).contains_key(name) {
-            return Ok(());
-        }
-        let started = match name {
-            POSTGRES => self.start_postgres().await,
-            REDIS => {
-                self.start_process(REDIS, redis::spec(self.folder.path(), self.redis_port)?, self.redis_port)
-                    .await
-            }
-            REST => {
-                let database = self.db_url("authenticator");
-                let spec =
-                    rest::spec(self.folder.path(), &self.config, &self.keys, self.rest_port, &database)?;
-                self.start_process(REST, spec, self.rest_port).await
-            }
-            PG_NET => self.start_task(PG_NET, pg_net::work(self.db_url("supabase_admin"), self.log(PG_NET)?)),
-            GATEWAY => self.start_gateway(),
-            function => self.start_function(function).await,
-        };
-        started.with_context(|| format!("starting {name}"))
-    }
-
-    async fn start_postgres(&self) -> Result<()> {
-        self.postgres.initialise().await?;
-        let process = self.run(POSTGRES, self.postgres.server())?;
-        let ready = process.ready(POSTGRES_PATIENCE, || self.postgres.check()).await;
-        self.explain(POSTGRES, ready)?;
-        if self.postgres.is_new() { self.postgres.bootstrap().await } else { Ok(()) }
-    }
-
-    async fn start_process(&self, name: &str, spec: Spec, port: u16) -> Result<()> {
-        let process = self.run(name, spec)?;
-        let ready = process
-            .ready(PATIENCE, || async move {
-                tokio::net::TcpStream::connect(("127.0.0.1", port)).await.context("it does not listen")?;
-                Ok(())
-            })
-            .await;
-        self.explain(name, ready)
-    }
-
-    async fn start_function(&self, name: &str) -> Result<()> {
-        let (function, port) = self
-            .functions
-            .iter()
-            .find(|(function, _)| function.name == name)
-            .with_context(|| format!("there is no part named {name:?}"))?;
-        let deno = tools::deno(&self.project)?;
-        let prelude = functions::write_prelude(self.folder.path())?;
-        let spec = functions::spec(&deno, &self.project, &prelude, function, *port, &self.environment);
-        let process = self.run(name, spec)?;
-        let route = Route {
-            port: *port,
-            verify_jwt: function.verify_jwt,
-            life: Some(process.watch()),
-            listening: Arc::new(AtomicU32::new(0)),
-        };
-        lock(&self.routes).insert(name.to_owned(), route);
-        process
-            .ready(PATIENCE, || async move {
-                tokio::net::TcpStream::connect(("127.0.0.1", *port)).await.context("it does not listen")?;
-                Ok(())
-            })
-            .await
-    }
-
-    fn start_gateway(&self) -> Result<()> {
-        let held = lock(&self.held).remove(GATEWAY);
-        let listener = match held {
-            Some(listener) => listener,
-            None => TcpListener::bind(("127.0.0.1", self.gateway_port))
-                .context("the gateway's port was taken meanwhile")?,
-        };
-        listener.set_nonblocking(true)?;
-        let gateway = Gateway {
-            keys: self.keys.clone(),
-            rest_port: self.rest_port,
-            routes: Arc::clone(&self.routes),
-            idle: self.options.idle_timeout,
-            log: self.log(GATEWAY)?,
-            client: gateway::client(),
-        };
-        self.start_task(
-            GATEWAY,
-            gateway::serve(tokio::net::TcpListener::from_std(listener)?, Arc::new(gateway)),
-        )
+    fn tend(&self, task: impl Future<Output = ()> + Send + 'static) {
+        lock(&self.tenders).push(tokio::spawn(task));
     }
 
     fn start_task(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) -> Result<()> {
@@ -307,14 +174,6 @@ impl Parts {
         }
         running.insert(name.to_owned(), start()?);
         Ok(())
-    }
-
-    /// Adds the end of the log to what went wrong.
-    fn explain(&self, name: &str, result: Result<()>) -> Result<()> {
-        result.map_err(|error| {
-            let tail = logs::tail(&self.folder.logs(), name, 12);
-            anyhow::anyhow!("{error:#}{tail}")
-        })
     }
 
     /// Stops one part; nothing happens when it is stopped already.
@@ -350,9 +209,7 @@ impl Parts {
         for part in [REST, REDIS, POSTGRES] {
             let _ = self.stop(part).await;
         }
-        if let Some(writer) = lock(&self.writer).take() {
-            writer.abort();
-        }
+        lock(&self.tenders).drain(..).for_each(|tender| tender.abort());
     }
 
     /// The names of all parts, in the order of their start.
@@ -408,6 +265,23 @@ impl Parts {
         }
     }
 
+    /// The functions and their folders.
+    pub(crate) fn functions(&self) -> impl Iterator<Item = &Function> {
+        self.functions.iter().map(|(function, _)| function)
+    }
+
+    /// Where the functions of the project, and what they share, are.
+    pub(crate) fn functions_folder(&self) -> PathBuf {
+        self.project.join("supabase/functions")
+    }
+
+    /// Starts the process of a running part again, without a gap for the gateway.
+    pub(crate) fn restart(&self, name: &str) {
+        if let Some(Running::Process(process)) = lock(&self.running).get(name) {
+            process.restart();
+        }
+    }
+
     /// Keeps `state.json` true, for `ferry status` and for the repair after a crash.
     async fn keep_state(self: Arc<Self>) {
         let mut written = None;
@@ -419,10 +293,6 @@ impl Parts {
             tokio::time::sleep(STATE_EVERY).await;
         }
     }
-}
-
-fn seconds(start: Instant) -> String {
-    format!("{:.1} s", start.elapsed().as_secs_f64())
 }
 
 /// A part that panicked must not take the others with it.

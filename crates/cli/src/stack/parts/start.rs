@@ -1,0 +1,168 @@
+//! How each part is started, and in which order.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::{GATEWAY, PG_NET, POSTGRES, Parts, REDIS, REST, lock};
+use crate::stack::gateway::{self, Gateway, Route};
+use crate::stack::process::Spec;
+use crate::stack::{functions, logs, migrations, pg_net, redis, reload, rest, tools, vault};
+
+/// A first start on a slow machine; usually it is below one second.
+const POSTGRES_PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_secs(20);
+impl Parts {
+    /// All parts. What does not need another starts beside it.
+    pub(crate) async fn start_all(self: Arc<Self>) -> Result<()> {
+        self.tend(Arc::clone(&self).keep_state());
+        tokio::try_join!(self.database(), self.timed(REDIS), self.all_functions())?;
+        self.start(PG_NET).await?;
+        self.start(GATEWAY).await?;
+        if self.options.reload {
+            self.tend(reload::watch(Arc::clone(&self)));
+        }
+        self.ready.store(true, Ordering::Relaxed);
+        self.folder.write(&self.state())
+    }
+
+    async fn database(&self) -> Result<()> {
+        self.timed(POSTGRES).await?;
+        if self.postgres.is_outdated() {
+            self.progress("another version of ferry made the database; `ferry down` and deleting its folder makes it anew");
+        }
+        if self.options.migrate {
+            let start = Instant::now();
+            let log = self.log("migrations")?;
+            let applied =
+                migrations::apply(&self.project, &self.db_url(POSTGRES), self.postgres.is_unseeded(), &log)
+                    .await?;
+            self.postgres.mark_seeded()?;
+            if applied > 0 {
+                self.progress(&format!("{applied} migrations applied {}", seconds(start)));
+            }
+        }
+        let secrets = [("project_url", self.api_url.as_str()), ("service_api_key", self.service_api_key())];
+        vault::fill(&self.db_url("supabase_admin"), &secrets).await?;
+        // After the migrations, so that it finds the tables it is to serve.
+        self.timed(REST).await
+    }
+
+    async fn all_functions(&self) -> Result<()> {
+        let starts = self.functions.iter().map(|(function, _)| async move {
+            if let Err(error) = self.timed(&function.name).await {
+                let tail = logs::tail(&self.folder.logs(), &function.name, 8);
+                self.progress(&format!("{} does not start: {error:#}{tail}", function.name));
+            }
+        });
+        futures_util::future::join_all(starts).await;
+        Ok(())
+    }
+
+    async fn timed(&self, name: &str) -> Result<()> {
+        let start = Instant::now();
+        self.start(name).await?;
+        self.progress(&format!("{name} {}", seconds(start)));
+        Ok(())
+    }
+
+    /// Starts one part, unless it runs, and waits until it answers.
+    pub(crate) async fn start(&self, name: &str) -> Result<()> {
+        if lock(&self.running).contains_key(name) {
+            return Ok(());
+        }
+        let started = match name {
+            POSTGRES => self.start_postgres().await,
+            REDIS => {
+                self.start_process(REDIS, redis::spec(self.folder.path(), self.redis_port)?, self.redis_port)
+                    .await
+            }
+            REST => {
+                let database = self.db_url("authenticator");
+                let spec =
+                    rest::spec(self.folder.path(), &self.config, &self.keys, self.rest_port, &database)?;
+                self.start_process(REST, spec, self.rest_port).await
+            }
+            PG_NET => self.start_task(PG_NET, pg_net::work(self.db_url("supabase_admin"), self.log(PG_NET)?)),
+            GATEWAY => self.start_gateway(),
+            function => self.start_function(function).await,
+        };
+        started.with_context(|| format!("starting {name}"))
+    }
+
+    async fn start_postgres(&self) -> Result<()> {
+        self.postgres.initialise().await?;
+        let process = self.run(POSTGRES, self.postgres.server())?;
+        let ready = process.ready(POSTGRES_PATIENCE, || self.postgres.check()).await;
+        self.explain(POSTGRES, ready)?;
+        if self.postgres.is_new() { self.postgres.bootstrap().await } else { Ok(()) }
+    }
+
+    async fn start_process(&self, name: &str, spec: Spec, port: u16) -> Result<()> {
+        let process = self.run(name, spec)?;
+        let ready = process.ready(PATIENCE, || listens(port)).await;
+        self.explain(name, ready)
+    }
+
+    async fn start_function(&self, name: &str) -> Result<()> {
+        let (function, port) = self
+            .functions
+            .iter()
+            .find(|(function, _)| function.name == name)
+            .with_context(|| format!("there is no part named {name:?}"))?;
+        let deno = tools::deno(&self.project)?;
+        let prelude = functions::write_prelude(self.folder.path())?;
+        let spec = functions::spec(&deno, &self.project, &prelude, function, *port, &self.environment);
+        let process = self.run(name, spec)?;
+        let route = Route {
+            port: *port,
+            verify_jwt: function.verify_jwt,
+            life: Some(process.watch()),
+            listening: Arc::new(AtomicU32::new(0)),
+        };
+        lock(&self.routes).insert(name.to_owned(), route);
+        process.ready(PATIENCE, || listens(*port)).await
+    }
+
+    fn start_gateway(&self) -> Result<()> {
+        let held = lock(&self.held).remove(GATEWAY);
+        let listener = match held {
+            Some(listener) => listener,
+            None => TcpListener::bind(("127.0.0.1", self.gateway_port))
+                .context("the gateway's port was taken meanwhile")?,
+        };
+        listener.set_nonblocking(true)?;
+        let gateway = Gateway {
+            keys: self.keys.clone(),
+            rest_port: self.rest_port,
+            routes: Arc::clone(&self.routes),
+            idle: self.options.idle_timeout,
+            log: self.log(GATEWAY)?,
+            client: gateway::client(),
+        };
+        self.start_task(
+            GATEWAY,
+            gateway::serve(tokio::net::TcpListener::from_std(listener)?, Arc::new(gateway)),
+        )
+    }
+
+    /// Adds the end of the log to what went wrong.
+    fn explain(&self, name: &str, result: Result<()>) -> Result<()> {
+        result.map_err(|error| {
+            let tail = logs::tail(&self.folder.logs(), name, 12);
+            anyhow::anyhow!("{error:#}{tail}")
+        })
+    }
+}
+
+async fn listens(port: u16) -> Result<()> {
+    tokio::net::TcpStream::connect(("127.0.0.1", port)).await.context("it does not listen")?;
+    Ok(())
+}
+
+fn seconds(start: Instant) -> String {
+    format!("{:.1} s", start.elapsed().as_secs_f64())
+}
