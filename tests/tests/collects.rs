@@ -164,9 +164,14 @@ async fn a_list_that_grows_while_it_is_paged_loses_nothing_and_late_captures_are
     let machine = Machine::new(Family::Cola, 100);
     let late = now - time::Duration::hours(30);
     let body = machine.read(0, late);
-    let late_one =
-        Capture { dex_id: 7, serial: crowded.captures[0].serial.clone(), created: late, body: body.clone() };
-    let spoiled = |dex_id, spoil: Spoil| Capture { dex_id, body: spoil.apply(&body), ..late_one.clone() };
+    let late_one = Capture {
+        dex_id: 7,
+        serial: crowded.captures[0].serial.clone(),
+        created: late,
+        body: body.clone().into(),
+    };
+    let spoiled =
+        |dex_id, spoil: Spoil| Capture { dex_id, body: spoil.apply(&body).into(), ..late_one.clone() };
     let strange = [spoiled(8, Spoil::Empty), spoiled(9, Spoil::NotText), spoiled(10, Spoil::Huge)];
     site.add(&crowded.email, [late_one].into_iter().chain(strange));
     let newest = "select max(latest_dex_id)::bigint from public.machines where case_serial = $1";

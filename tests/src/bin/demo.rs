@@ -1,14 +1,14 @@
 //! The main job on one machine: a simulated DEX site, three companies, and pg_cron.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use ferry::stack::Options;
-use ironferry_tests::captures::{self, Capture};
+use ironferry_tests::captures;
 use ironferry_tests::dex_site::{Account, Site};
 use ironferry_tests::lab::{Db, Lab, project};
 use time::OffsetDateTime;
@@ -32,7 +32,8 @@ async fn main() -> Result<()> {
     let asked = Arguments::parse();
     let folder = asked.captures.clone().unwrap_or_else(default_folder);
     say(&format!("captures from {}", folder.display()));
-    let site = Site::start(0, accounts(&folder)?).await?;
+    let accounts = accounts(&folder)?;
+    let site = Site::start(0, accounts.clone()).await?;
     say(&format!("simulated DEX site at {}", site.url()));
 
     let state = std::env::temp_dir().join(format!("ironferry-demo-{}", std::process::id()));
@@ -43,7 +44,7 @@ async fn main() -> Result<()> {
         ..Options::new(project())
     };
     let lab = Lab::with(options, state).await?;
-    let shown = collect(&lab, &site, &folder).await;
+    let shown = collect(&lab, &site, &accounts).await;
     if asked.keep && shown.is_ok() {
         println!(
             "\nStill running, until Ctrl-C:\n  API       {}\n  database  {}",
@@ -67,34 +68,17 @@ fn default_folder() -> PathBuf {
         .map_or_else(|| project().join("tests/captures"), |corpus| PathBuf::from(corpus).join("cantaloupe"))
 }
 
-/// The captures dealt out to an account a company, whole machines at a time.
-fn accounts(folder: &std::path::Path) -> Result<Vec<Account>> {
-    let all = captures::from_folder(folder, OffsetDateTime::now_utc())?;
-    ensure!(!all.is_empty(), "{} has no <case serial>_<dex id>.dex", folder.display());
-    let mut serials: Vec<&str> = all.iter().map(|capture| capture.serial.as_str()).collect();
-    serials.sort_unstable();
-    serials.dedup();
-    Ok((0..COMPANIES.len())
-        .map(|number| {
-            let owns = |capture: &&Capture| {
-                serials
-                    .iter()
-                    .position(|serial| *serial == capture.serial)
-                    .is_some_and(|at| at % COMPANIES.len() == number)
-            };
-            Account::new(&email(number), "let me in", all.iter().filter(owns).cloned().collect())
-        })
-        .collect())
+/// An account a company, with whole machines.
+fn accounts(folder: &Path) -> Result<Vec<Account>> {
+    let captures = captures::from_folder(folder, OffsetDateTime::now_utc())?;
+    ensure!(!captures.is_empty(), "{} has no <case serial>_<dex id>.dex", folder.display());
+    Ok(Account::dealt(captures, COMPANIES.len()))
 }
 
-fn email(number: usize) -> String {
-    format!("operator-{}@example.com", number + 1)
-}
-
-async fn collect(lab: &Lab, site: &Site, folder: &std::path::Path) -> Result<()> {
+async fn collect(lab: &Lab, site: &Site, accounts: &[Account]) -> Result<()> {
     let db = lab.db().await?;
-    for ((number, name), account) in COMPANIES.iter().enumerate().zip(accounts(folder)?) {
-        lab.company(&db, name, site, &Account { email: email(number), ..account }).await?;
+    for (name, account) in COMPANIES.iter().zip(accounts) {
+        lab.company(&db, name, site, account).await?;
     }
     say("3 companies with their logins, sealed");
     // Every 5 minutes in a project; a demo need not wait that long.

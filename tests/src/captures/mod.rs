@@ -1,15 +1,18 @@
 //! Synthetic audit files: machines of several makers whose counters grow from reading to reading.
 //! The same machine and reading give the same bytes. No real machine is behind them.
 
+mod dialects;
+mod envelope;
+mod folder;
 mod machine;
+mod sales;
 mod spoil;
 
-use std::fmt::Write as _;
-use std::path::Path;
+use bytes::Bytes;
+use time::OffsetDateTime;
 
-use anyhow::{Context as _, Result};
-use time::{Duration, OffsetDateTime};
-
+pub use envelope::{Checksum, envelope};
+pub use folder::{from_folder, shipped};
 pub use machine::{Family, Machine};
 pub use spoil::Spoil;
 
@@ -23,112 +26,131 @@ pub struct Capture {
     /// When it was made, UTC.
     pub created: OffsetDateTime,
     /// Its bytes.
-    pub body: Vec<u8>,
+    pub body: Body,
 }
 
-/// Wraps segments into an envelope with the right count and checksum.
-#[must_use]
-pub fn envelope(communication_id: &str, version: &str, segments: &[String]) -> Vec<u8> {
-    let mut body = String::from("ST*001*0001\r\n");
-    for segment in segments {
-        body.push_str(segment);
-        body.push_str("\r\n");
+/// The bytes of a capture, or how to make them: ten thousand companies fit into memory that way.
+#[derive(Clone, Debug)]
+pub enum Body {
+    /// These.
+    Kept(Bytes),
+    /// What this machine says at this reading.
+    Reading(Machine, u32),
+}
+
+impl From<Vec<u8>> for Body {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Kept(bytes.into())
     }
-    let crc = eva_dts::crc16(body.as_bytes());
-    let crc = if version == "V1/1" { crc.swap_bytes() } else { crc };
-    let mut file = format!("DXS*{communication_id}*VA*{version}*1\r\n{body}");
-    let _ = write!(file, "G85*{crc:04X}\r\nSE*{}*0001\r\nDXE*1*1\r\n", segments.len() + 3);
-    file.into_bytes()
 }
 
-/// The captures that ship with the project: 9 machines of 4 makers, 3 readings each over two days,
-/// some of them spoiled in the ways that happen.
-#[must_use]
-pub fn shipped() -> Vec<Capture> {
-    let first = OffsetDateTime::from_unix_timestamp(1_767_258_000).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let families = [Family::Cola, Family::Snack, Family::Coffee, Family::Old];
-    let mut captures = Vec::new();
-    for number in 0..9_u32 {
-        let machine = Machine::new(families[number as usize % families.len()], number);
-        for reading in 0..3_u32 {
-            let created = first + Duration::hours(i64::from(reading * 16 + number));
-            let spoil = match (number, reading) {
-                (1, 2) => Some(Spoil::LostByte),
-                (2, 1) => Some(Spoil::Truncated),
-                (4, 1) => Some(Spoil::UnixLines),
-                (6, 2) => Some(Spoil::NotText),
-                _ => None,
-            };
-            let body = machine.read(reading, created);
-            captures.push(Capture {
-                dex_id: i64::from(500_000 + number * 100 + reading),
-                serial: machine.serial(),
-                created,
-                body: spoil.map_or_else(|| body.clone(), |spoil| spoil.apply(&body)),
-            });
+impl Capture {
+    /// A capture of a synthetic machine.
+    #[must_use]
+    pub fn of(machine: Machine, reading: u32, dex_id: i64, created: OffsetDateTime) -> Self {
+        Self { dex_id, serial: machine.serial(), created, body: Body::Reading(machine, reading) }
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        match &self.body {
+            Body::Kept(bytes) => bytes.clone(),
+            Body::Reading(machine, reading) => machine.read(*reading, self.created).into(),
         }
     }
-    captures
-}
 
-/// Reads a folder of `<case serial>_<dex id>.dex`. The files say when they were made by their
-/// order alone: ids grow with time, so they are spread over the last two days.
-pub fn from_folder(folder: &Path, now: OffsetDateTime) -> Result<Vec<Capture>> {
-    let entries = std::fs::read_dir(folder).with_context(|| format!("reading {}", folder.display()))?;
-    let mut captures = Vec::new();
-    for entry in entries {
-        let path = entry?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let Some((serial, id)) = name.strip_suffix(".dex").and_then(|stem| stem.split_once('_')) else {
-            continue;
+    /// The same with something gone wrong on the way.
+    #[must_use]
+    pub fn spoiled(self, spoil: Spoil) -> Self {
+        let bytes = spoil.apply(&self.bytes());
+        Self { body: bytes.into(), ..self }
+    }
+
+    /// The machine's next one: the next reading, or the same bytes once more where there is no
+    /// machine to read.
+    #[must_use]
+    pub fn next(&self, dex_id: i64, created: OffsetDateTime) -> Self {
+        let body = match &self.body {
+            Body::Kept(bytes) => Body::Kept(bytes.clone()),
+            Body::Reading(machine, reading) => Body::Reading(*machine, reading + 1),
         };
-        let Ok(dex_id) = id.parse() else { continue };
-        let body = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
-        captures.push(Capture { dex_id, serial: serial.to_owned(), created: now, body });
+        Self { dex_id, created, body, ..self.clone() }
     }
-    captures.sort_by_key(|capture| capture.dex_id);
-    let count = i32::try_from(captures.len()).unwrap_or(i32::MAX).max(1);
-    let step = Duration::hours(47) / count;
-    for (capture, place) in captures.iter_mut().rev().zip(1..) {
-        capture.created = now - step * place;
-    }
-    Ok(captures)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const AT: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
+
+    fn report(file: &[u8]) -> eva_dts::Report {
+        eva_dts::parse(file)[0].report()
+    }
+
     #[test]
-    fn the_shipped_folder_is_what_the_builder_makes() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("captures");
-        let kept = from_folder(&folder, OffsetDateTime::UNIX_EPOCH).unwrap();
-        let made = shipped();
-        assert_eq!(kept.len(), made.len());
-        for (kept, made) in kept.iter().zip(&made) {
-            assert_eq!((kept.dex_id, &kept.serial), (made.dex_id, &made.serial));
-            assert_eq!(kept.body, made.body, "{}: run the make-captures binary", kept.dex_id);
+    fn products_add_up_to_the_totals_as_in_real_captures() {
+        for family in Family::ALL {
+            for number in 0..12 {
+                let report = report(&Machine::new(family, number).read(number, AT));
+                let sum = |part: fn(&eva_dts::Amount) -> Option<u64>| {
+                    let parts = report.products.iter();
+                    Some(parts.filter_map(|one| part(&one.vends.since_init)).sum())
+                };
+                let all = report.totals.vends.since_init;
+                assert_eq!(sum(|one| one.count), all.count, "{family:?} {number}");
+                assert_eq!(sum(|one| one.value), all.value, "{family:?} {number}");
+                let cash = report.totals.cash_sales.since_init.value;
+                let card = report.totals.cashless_1_sales.since_init.value;
+                assert_eq!(cash.unwrap() + card.unwrap_or(0), all.value.unwrap());
+                // The reading tool's own lines are no segments.
+                let odd = report.warnings.iter().filter(|one| !one.text.starts_with('<'));
+                assert_eq!(odd.count(), 0, "{family:?}: {:?}", report.warnings);
+            }
         }
     }
 
     #[test]
-    fn a_reading_has_the_invariants_of_real_ones() {
-        for family in [Family::Cola, Family::Snack, Family::Coffee, Family::Old] {
+    fn counters_never_fall_from_reading_to_reading() {
+        for family in Family::ALL {
             let machine = Machine::new(family, 7);
-            let mut before = 0;
-            for reading in 0..4 {
-                let file = machine.read(reading, OffsetDateTime::UNIX_EPOCH);
-                let report = eva_dts::parse(&file)[0].report();
-                let vends = |part: fn(&eva_dts::Amount) -> Option<u64>| -> Option<u64> {
-                    Some(report.products.iter().filter_map(|one| part(&one.vends.since_init)).sum())
-                };
-                assert_eq!(vends(|one| one.count), report.totals.vends.since_init.count);
-                assert_eq!(vends(|one| one.value), report.totals.vends.since_init.value);
-                let value = report.totals.vends.since_init.value.unwrap();
-                assert!(value > before, "counters grow");
-                before = value;
-                assert!(report.warnings.is_empty(), "{family:?}: {:?}", report.warnings);
+            let counts: Vec<Vec<_>> = (0..20)
+                .map(|reading| {
+                    let products = report(&machine.read(reading, AT)).products;
+                    products.iter().map(|one| one.vends.since_init.count).collect()
+                })
+                .collect();
+            for (before, after) in counts.iter().zip(&counts[1..]) {
+                assert!(before.iter().zip(after).all(|(before, after)| before <= after));
             }
+            assert!(counts[0] < counts[19], "{family:?} sells something");
         }
+    }
+
+    #[test]
+    fn each_family_has_its_own_checksum() {
+        let verdict = |family, number| report(&Machine::new(family, number).read(1, AT)).crc.status.name();
+        assert_eq!(verdict(Family::Cola, 1), "valid");
+        assert_eq!(verdict(Family::Snack, 1), "placeholder");
+        assert_eq!(verdict(Family::Coffee, 1), "valid");
+        assert_eq!(verdict(Family::Coffee, 2), "valid_no_final_crlf");
+        assert_eq!(verdict(Family::Old, 1), "valid_swapped");
+    }
+
+    #[test]
+    fn spoiled_captures_get_the_verdict_of_their_fault() {
+        let capture = Capture::of(Machine::new(Family::Cola, 3), 1, 1, AT);
+        let verdict = |spoil| {
+            let bytes = capture.clone().spoiled(spoil).bytes();
+            let dumps = eva_dts::parse(&bytes);
+            (dumps.len(), dumps.last().map(|dump| dump.report().crc.status.name()))
+        };
+        assert_eq!(verdict(Spoil::LostByte), (1, Some("mismatch")));
+        assert_eq!(verdict(Spoil::Truncated), (1, Some("absent")));
+        assert_eq!(verdict(Spoil::UnixLines), (1, Some("valid")));
+        assert_eq!(verdict(Spoil::NotText), (1, Some("mismatch")));
+        assert_eq!(verdict(Spoil::Doubled), (2, Some("valid")));
+        assert_eq!(verdict(Spoil::Empty).1.unwrap_or("absent"), "absent");
     }
 }
