@@ -33,6 +33,17 @@ export interface Options {
   maxBody?: number;
 }
 
+/** What a function needs to serve services and to reach the database as the service role. */
+export const SERVICE = [
+  "SUPABASE_URL",
+  "SUPABASE_SECRET_KEYS",
+  "SUPABASE_SERVICE_ROLE_KEY",
+  "SERVICE_API_KEY",
+];
+
+/** What it needs to serve users and to reach the database as one of them. */
+export const USERS = ["SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY", "SUPABASE_JWKS"];
+
 /** Settings of the SDK itself, which hold nothing secret. */
 const SETTINGS = ["LOG_LEVEL", "CORS_ORIGINS"];
 

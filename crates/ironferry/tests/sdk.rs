@@ -1,0 +1,151 @@
+//! What functions rely on, seen from a function: database errors, retries, time limits, users.
+
+use std::time::Duration;
+
+use ironferry::testing::{Answer, App, user_token};
+use ironferry::{Context, Error, HostError, Request, Response, Result, Retry};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+async fn rows(_request: Request, cx: Context) -> Result<Response> {
+    let rows: Vec<Value> =
+        cx.db().from("machines").select("id").eq("status", "a&b=c").any_of("id", [1, 2]).fetch().await?;
+    Response::json(200, &rows)
+}
+
+#[test]
+fn a_query_travels_with_the_secret_key_alone_and_its_values_are_encoded() {
+    let app = App::new(rows).on("GET", "/rest/v1/machines", Answer::json(json!([{ "id": 1 }])));
+    assert_eq!(app.get("/rows").json(), json!([{ "id": 1 }]));
+    let call = &app.calls()[0];
+    assert!(
+        call.url.contains("status=eq.a%26b%3Dc") && call.url.contains("id=in.%281%2C2%29"),
+        "{}",
+        call.url
+    );
+    assert_eq!(call.headers["apikey"], "sb_secret_for_tests");
+    assert!(!call.headers.contains_key("authorization"), "a new key is no bearer token");
+}
+
+#[test]
+fn a_legacy_key_goes_into_both_headers() {
+    let app = App::new(rows)
+        .secret("SUPABASE_SECRET_KEYS", "")
+        .secret("SUPABASE_SERVICE_ROLE_KEY", "a.legacy.jwt")
+        .on("GET", "/rest/v1/machines", Answer::json(json!([])));
+    assert_eq!(app.get("/rows").status(), 200);
+    let headers = &app.calls()[0].headers;
+    assert_eq!(
+        (&headers["apikey"], &headers["authorization"]),
+        (&"a.legacy.jwt".parse().unwrap(), &"Bearer a.legacy.jwt".parse().unwrap())
+    );
+}
+
+#[test]
+fn each_refusal_of_the_database_has_its_status_and_keeps_its_words() {
+    let refusal =
+        |code: &str| json!({ "code": code, "message": "no", "details": "why", "hint": "how" }).to_string();
+    for (answer, status, code) in [
+        (Answer::status(409, refusal("23505")), 409, "CONFLICT"),
+        (Answer::status(403, refusal("42501")), 403, "DATABASE_FORBIDDEN"),
+        (Answer::status(400, refusal("42703")), 500, "DATABASE_ERROR"),
+        (Answer::status(503, "<html>"), 503, "DATABASE_UNAVAILABLE"),
+        (Answer::refused(), 503, "DATABASE_UNAVAILABLE"),
+        (Answer::hang(), 503, "DATABASE_UNAVAILABLE"),
+        (Answer::json(json!({ "not": "rows" })), 500, "DATABASE_ERROR"),
+    ] {
+        let app = App::new(rows).on("GET", "/rest/v1/", answer.clone());
+        let reply = app.get("/rows");
+        assert_eq!((reply.status(), reply.json()["code"].as_str()), (status, Some(code)), "{answer:?}");
+        assert!(!reply.text().contains("why"), "the database's words are for the log");
+    }
+    let app = App::new(rows).on("GET", "/rest/v1/", Answer::status(400, refusal("42703")));
+    app.get("/rows");
+    assert!(app.logs()[0]["error"].as_str().unwrap().contains("42703 no (Some(\"why\"), Some(\"how\"))"));
+}
+
+async fn patient(_request: Request, cx: Context) -> Result<Response> {
+    let ask = || async {
+        let request = http::Request::get("https://api.example.com/x").body(bytes::Bytes::new())?;
+        let reply = cx.fetch(request).await?;
+        ironferry::status_error(reply.status(), "the service").map_or(Ok(reply), Err)
+    };
+    let reply = Retry { attempts: 4, ..Retry::default() }.run(&cx, ask).await?;
+    Response::json(200, &reply.status().as_u16())
+}
+
+#[test]
+fn transient_failures_are_tried_again_and_others_are_not() {
+    let flaky = vec![Answer::status(503, ""), Answer::refused(), Answer::status(200, "")];
+    let app = App::new(patient).on("GET", "api.example.com", flaky);
+    assert_eq!(app.get("/x").status(), 200);
+    assert_eq!(app.calls().len(), 3);
+
+    let down = App::new(patient).on("GET", "api.example.com", Answer::status(503, ""));
+    assert_eq!((down.get("/x").status(), down.calls().len()), (503, 4));
+
+    let refusing = App::new(patient).on("GET", "api.example.com", Answer::status(404, ""));
+    assert_eq!((refusing.get("/x").status(), refusing.calls().len()), (502, 4), "502 is ours to try again");
+    let limited = App::new(never).on("GET", "api.example.com", Answer::status(200, ""));
+    assert_eq!((limited.get("/x").status(), limited.calls().len()), (400, 1));
+}
+
+async fn never(_request: Request, cx: Context) -> Result<Response> {
+    let refuse = || async {
+        cx.fetch(http::Request::get("https://api.example.com/x").body(bytes::Bytes::new())?).await?;
+        Err(Error::bad_request("no"))
+    };
+    Retry::default().run(&cx, refuse).await
+}
+
+async fn hurried(_request: Request, cx: Context) -> Result<Response> {
+    let slow = cx.fetch(http::Request::get("https://api.example.com/x").body(bytes::Bytes::new())?);
+    let outcome = cx.within(Duration::from_secs(2), slow).await;
+    Response::json(200, &(outcome.err() == Some(HostError::Timeout)))
+}
+
+#[test]
+fn a_limit_ends_what_takes_too_long() {
+    let slow = Answer::status(200, "").after(Duration::from_secs(5));
+    assert_eq!(App::new(hurried).on("GET", "api.example.com", slow).get("/x").json(), true);
+    let quick = Answer::status(200, "").after(Duration::from_secs(1));
+    assert_eq!(App::new(hurried).on("GET", "api.example.com", quick).get("/x").json(), false);
+}
+
+async fn who(_request: Request, cx: Context) -> Result<Response> {
+    Response::json(200, &cx.require_user().await?.id)
+}
+
+#[test]
+fn a_user_is_known_until_the_token_expires() {
+    let now = OffsetDateTime::from_unix_timestamp(1_767_225_600).unwrap();
+    let token = user_token("user-1", now + Duration::from_secs(60));
+    let app = App::new(who);
+    let ask = || app.send("GET", "/who", &[("authorization", &token)], "");
+    assert_eq!(ask().json(), "user-1");
+    app.advance(Duration::from_secs(120));
+    assert_eq!(ask().json()["code"], "TOKEN_EXPIRED");
+}
+
+async fn echo(request: Request, _cx: Context) -> Result<Response> {
+    Ok(Response::text(200, request.route()))
+}
+
+#[test]
+fn browsers_may_call_from_the_origins_that_are_named() {
+    let app = App::new(echo).secret("CORS_ORIGINS", "https://a.example, https://b.example");
+    let from = |origin| app.send("GET", "/echo", &[("origin", origin)], "");
+    assert_eq!(from("https://b.example").header("access-control-allow-origin"), Some("https://b.example"));
+    assert_eq!(from("https://evil.example").header("access-control-allow-origin"), None);
+    let asks = [("origin", "https://a.example"), ("access-control-request-method", "PUT")];
+    assert_eq!(app.send("OPTIONS", "/echo", &asks, "").status(), 204);
+}
+
+#[test]
+fn a_caller_may_ask_for_a_problem_document() {
+    let app = App::new(|_, _| async { Err(Error::gone("it has expired")) });
+    let reply = app.send("GET", "/x", &[("accept", "application/problem+json")], "");
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+    assert_eq!((&reply.json()["status"], &reply.json()["detail"]), (&json!(410), &json!("it has expired")));
+    assert_eq!(reply.header("x-request-id"), Some("request-1"));
+}
