@@ -21,10 +21,10 @@ use crate::stack::state::Folder;
 #[command(name = "ferry", version, propagate_version = true, after_help = EXAMPLES)]
 struct Cli {
     /// The project: a folder with supabase/ in it [default: this folder or the nearest one above]
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER", help_heading = "Which stack")]
     project: Option<PathBuf>,
     /// Where the stack keeps data, keys and logs [default: .ferry in the project]
-    #[arg(long, global = true, value_name = "FOLDER")]
+    #[arg(long, global = true, value_name = "FOLDER", help_heading = "Which stack")]
     state: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
@@ -75,7 +75,9 @@ const NOT_RUNNING: u8 = 3;
 impl Cli {
     fn run(self) -> Result<ExitCode> {
         if let Command::Completions { shell } = self.command {
-            clap_complete::generate(shell, &mut Self::command(), "ferry", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Self::command(), "ferry", &mut script);
+            paint::line(String::from_utf8_lossy(&script).trim_end());
             return Ok(ExitCode::SUCCESS);
         }
         let project = match self.project {

@@ -1,8 +1,14 @@
-//! Colours. `anstream` takes them out again where no terminal, or `NO_COLOR`, is.
+//! What is printed, in colours. `anstream` takes them out again where no terminal, or `NO_COLOR`, is.
 
 use std::fmt::Display;
+use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
+
+/// Prints a line. A reader that has seen enough, `head` say, is no failure.
+pub(super) fn line(text: impl Display) {
+    let _ = writeln!(anstream::stdout(), "{text}");
+}
 
 pub(super) fn good(text: impl Display) -> String {
     paint(AnsiColor::Green.on_default(), text)

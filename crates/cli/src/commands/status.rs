@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments, folder: &Folder) -> Result<ExitCode> {
         return Ok(not_running(folder));
     };
     if arguments.json {
-        println!("{:#}", as_json(&state, &Keys::load_or_create(&folder.keys())?));
+        paint::line(format!("{:#}", as_json(&state, &Keys::load_or_create(&folder.keys())?)));
     } else {
         print(&state, folder);
     }
@@ -71,21 +71,21 @@ fn as_json(state: &State, keys: &Keys) -> Value {
 
 /// The table, for people.
 pub(super) fn print(state: &State, folder: &Folder) {
-    let line = |name: &str, value: &str| anstream::println!("  {name:<17} {value}");
-    anstream::println!("{}", paint::bold("Addresses"));
+    let line = |name: &str, value: &str| paint::line(format!("  {name:<17} {value}"));
+    paint::line(paint::bold("Addresses"));
     line("API", &state.api_url);
     line("Functions", &format!("{}/functions/v1", state.api_url));
     line("Database", &state.db_url);
     line("Redis", &state.redis_url);
     if let Ok(keys) = Keys::load_or_create(&folder.keys()) {
-        anstream::println!("{}", paint::bold("Keys"));
+        paint::line(paint::bold("Keys"));
         line("Publishable", &keys.publishable);
         line("Secret", &keys.secret);
         line("Service API key", &keys.service_api_key);
         line("anon (legacy)", &keys.anon);
         line("service (legacy)", &keys.service_role);
     }
-    anstream::println!("{}", paint::bold("Parts"));
+    paint::line(paint::bold("Parts"));
     for part in &state.parts {
         let health = match (is_healthy(part), part.life.as_str()) {
             (true, _) => paint::good("healthy"),
@@ -95,7 +95,7 @@ pub(super) fn print(state: &State, folder: &Folder) {
         };
         let port = part.port.map_or_else(|| "-".to_owned(), |port| port.to_string());
         let pid = part.process.unwrap_or(state.supervisor).pid;
-        anstream::println!("  {:<17} port {port:<6} pid {pid:<8} {health}", part.name);
+        paint::line(format!("  {:<17} port {port:<6} pid {pid:<8} {health}", part.name));
     }
-    anstream::println!("{}", paint::faint(format!("Logs: {}", folder.logs().display())));
+    paint::line(paint::faint(format!("Logs: {}", folder.logs().display())));
 }

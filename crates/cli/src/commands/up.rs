@@ -89,7 +89,7 @@ pub(super) fn run(arguments: Arguments, options: Options, folder: &Folder) -> Re
 /// What a function writes is what one wants to see while one works on it.
 fn show(part: &str, text: &str) {
     if !matches!(part, "postgres" | "redis" | "rest" | "gateway" | "pg_net" | "migrations") {
-        anstream::println!("{} {text}", paint::faint(format!("{part} |")));
+        paint::line(format!("{} {text}", paint::faint(format!("{part} |"))));
     }
 }
 
