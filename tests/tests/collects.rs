@@ -44,7 +44,7 @@ async fn a_cron_tick_becomes_rows() -> Result<()> {
     assert_eq!(captures_of(&db, &company).await?, 6);
     let machine = db
         .text(
-            "select format('%s %s %s %s', count(*), sum(dex_last_4hrs), bool_or(dex_has_errors), sum(jsonb_array_length(dex_history)))
+            "select format('%s %s %s %s', count(*), sum(public.dex_last_4hrs(machines)), bool_or(dex_has_errors), sum(jsonb_array_length(dex_history)))
              from public.machines where company_id = $1::text::uuid",
             &[&company],
         )
