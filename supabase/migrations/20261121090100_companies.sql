@@ -76,13 +76,14 @@ comment on function public.my_company_id() is 'The company of the user who calls
 
 revoke execute on function
     private.my_companies(), private.my_managed_companies(), private.is_member(uuid), public.my_company_id()
-from public, anon, service_role;
+from public, anon, authenticated, service_role;
 grant execute on function
     private.my_companies(), private.my_managed_companies(), private.is_member(uuid), public.my_company_id()
 to authenticated;
 
 alter table public.companies enable row level security;
 alter table public.company_members enable row level security;
+revoke all on public.companies, public.company_members from anon, authenticated, service_role;
 grant select on public.companies, public.company_members to authenticated;
 grant update (company_name, settings) on public.companies to authenticated;
 grant select, insert, update, delete on public.companies, public.company_members to service_role;

@@ -104,6 +104,7 @@ create trigger dex_captures_touch before update on public.dex_captures
 
 alter table public.machines enable row level security;
 alter table public.dex_captures enable row level security;
+revoke all on public.machines, public.dex_captures from anon, authenticated, service_role;
 grant select on public.machines, public.dex_captures to authenticated;
 grant update (location, machine_model, machine_type, status, cash_enabled, display_order)
     on public.machines to authenticated;
@@ -126,5 +127,5 @@ language sql stable set search_path = '' as $$
     where machine_id = machine.id and captured_at > now() - interval '4 hours';
 $$;
 comment on function public.dex_last_4hrs(public.machines) is 'Captures of the machine that were made in the last 4 h.';
-revoke execute on function public.dex_last_4hrs(public.machines) from public, anon;
+revoke execute on function public.dex_last_4hrs(public.machines) from public, anon, authenticated, service_role;
 grant execute on function public.dex_last_4hrs(public.machines) to authenticated, service_role;

@@ -39,6 +39,7 @@ create trigger user_credentials_touch before update on public.user_credentials
     for each row execute function private.touch_updated_at();
 
 alter table public.user_credentials enable row level security;
+revoke all on public.user_credentials from anon, authenticated, service_role;
 -- The sealed columns are not among them.
 grant select (id, user_id, company_id, site_url, is_active, last_validated, validation_status, created_at, updated_at)
     on public.user_credentials to authenticated;
@@ -84,7 +85,7 @@ comment on function public.collect_credentials_checked(uuid, text) is 'Notes whe
 revoke execute on function
     public.collect_credentials_save(uuid, text, text, text, text, uuid),
     public.collect_credentials_checked(uuid, text)
-from public, anon, authenticated;
+from public, anon, authenticated, service_role;
 grant execute on function
     public.collect_credentials_save(uuid, text, text, text, text, uuid),
     public.collect_credentials_checked(uuid, text)

@@ -73,6 +73,7 @@ create trigger collection_state_touch before update on public.collection_state
 
 alter table public.collection_runs enable row level security;
 alter table public.collection_state enable row level security;
+revoke all on public.collection_runs, public.collection_state from anon, authenticated, service_role;
 -- A run spans companies, so no user reads it. Only the functions below write: they keep the leases true.
 grant select on public.collection_state to authenticated;
 grant select on public.collection_runs, public.collection_state to service_role;
@@ -102,6 +103,9 @@ comment on function private.collection_state_wake() is 'Trigger: a company whose
 create trigger user_credentials_wake
     after insert or update of username_encrypted, password_encrypted, site_url, is_active on public.user_credentials
     for each row execute function private.collection_state_wake();
+
+revoke execute on function private.collection_state_begin(), private.collection_state_wake()
+from public, anon, authenticated, service_role;
 
 -- The caller sees its own companies, the service role all.
 create view public.collection_overview with (security_invoker = true) as
@@ -147,4 +151,5 @@ comment on column public.collection_overview.last_records is 'New captures of th
 comment on column public.collection_overview.active_machines is 'Its active machines.';
 comment on column public.collection_overview.faulty_machines is 'Of those, the ones whose newest capture has errors.';
 comment on column public.collection_overview.last_capture_at is 'When its newest capture was made.';
+revoke all on public.collection_overview from anon, authenticated, service_role;
 grant select on public.collection_overview to authenticated, service_role;

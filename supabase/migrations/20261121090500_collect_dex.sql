@@ -243,7 +243,7 @@ revoke execute on function
     public.collect_dex_finish(uuid, uuid, boolean, integer, text),
     public.collect_dex_release(uuid, uuid[]),
     public.collect_dex_end(uuid, text, jsonb, text)
-from public, anon, authenticated;
+from public, anon, authenticated, service_role;
 grant execute on function
     public.collect_dex_claim(uuid, text, integer, integer),
     public.collect_dex_claim_one(uuid, text, uuid, integer),

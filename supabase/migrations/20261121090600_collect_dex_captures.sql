@@ -129,7 +129,7 @@ revoke execute on function
     private.collect_refresh(uuid[]),
     public.collect_dex_unseen(uuid, bigint[]),
     public.collect_dex_store(uuid, json)
-from public, anon, authenticated;
+from public, anon, authenticated, service_role;
 grant execute on function
     public.collect_dex_unseen(uuid, bigint[]),
     public.collect_dex_store(uuid, json)

@@ -1,0 +1,135 @@
+-- What holds for all there is, whatever it is called: deny first, then grant; say what it is.
+begin;
+\ir support/accounts.psql
+select plan(18);
+
+-- Ours: in `public` and `private`, and not an extension's.
+create temporary view our_relations as
+select class.oid, class.relname, class.relkind, class.relrowsecurity, class.relacl, class.reloptions
+from pg_class as class
+where class.relnamespace in ('public'::regnamespace, 'private'::regnamespace)
+  and class.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
+  and not exists (select from pg_depend where objid = class.oid and deptype = 'e');
+
+create temporary view our_functions as
+select proc.oid, proc.oid::regprocedure::text as name, proc.prosecdef, proc.proconfig, proc.pronamespace
+from pg_proc as proc
+where proc.pronamespace in ('public'::regnamespace, 'private'::regnamespace)
+  and not exists (select from pg_depend where objid = proc.oid and deptype = 'e');
+
+create temporary view our_columns as
+select relation.relname, relation.relkind, attribute.attname, attribute.attnum, attribute.attacl, relation.oid
+from our_relations as relation
+join pg_attribute as attribute on attribute.attrelid = relation.oid
+where relation.relkind <> 'S' and attribute.attnum > 0 and not attribute.attisdropped;
+
+-- Tables and views
+
+select is_empty(
+    $$ select relname from our_relations where relkind in ('r', 'p') and not relrowsecurity $$,
+    'every table has row level security'
+);
+select is_empty(
+    $$ select relname, privilege.privilege_type
+       from our_relations cross join aclexplode(relacl) as privilege
+       where privilege.grantee in (0, 'anon'::regrole) $$,
+    'nobody without a login may do anything to a table, view or sequence'
+);
+select is_empty(
+    $$ select relname, attname from our_columns cross join aclexplode(attacl) as privilege
+       where privilege.grantee in (0, 'anon'::regrole) $$,
+    'nor to a column'
+);
+select is_empty(
+    $$ select relname, privilege.privilege_type
+       from our_relations cross join aclexplode(relacl) as privilege
+       where privilege.grantee = 'authenticated'::regrole and privilege.privilege_type <> 'SELECT' $$,
+    'users change single columns, never whole tables'
+);
+select is_empty(
+    $$ select relname from our_relations where relkind = 'v' and not coalesce(reloptions, '{}') @> array['security_invoker=true'] $$,
+    'a view shows what the caller may see'
+);
+select is_empty(
+    $$ select relname from our_relations where relkind <> 'S' and obj_description(oid, 'pg_class') is null $$,
+    'every table and view says what it is'
+);
+select is_empty(
+    $$ select relname, attname from our_columns where col_description(oid, attnum) is null $$,
+    'and so does every column'
+);
+select is_empty(
+    $$ select relname from our_relations
+       where relkind in ('r', 'p') and (
+           select count(*) from our_columns as stamp
+           where stamp.oid = our_relations.oid and stamp.attname in ('created_at', 'updated_at')
+       ) <> 2 $$,
+    'every table knows when a row was made and changed'
+);
+select is_empty(
+    $$ select relname from our_relations
+       where relkind in ('r', 'p') and not exists (
+           select from pg_trigger
+           where tgrelid = our_relations.oid and tgfoid = 'private.touch_updated_at()'::regprocedure
+       ) $$,
+    'and keeps that true'
+);
+select is_empty(
+    $$ select conrelid::regclass, conname from pg_constraint as foreign_key
+       where contype = 'f' and conrelid in (select oid from our_relations) and not exists (
+           select from pg_index
+           where indrelid = foreign_key.conrelid and indkey[0] = any (foreign_key.conkey)
+             and (indpred is null or pg_get_expr(indpred, indrelid) ~ 'IS NOT NULL')
+       ) $$,
+    'every foreign key has an index'
+);
+select is_empty(
+    $$ select tablename, policyname, roles from pg_policies
+       where schemaname = 'public' and roles <> array['authenticated'::name] $$,
+    'every policy names its role'
+);
+select is_empty(
+    $$ select tablename, policyname from pg_policies
+       where schemaname = 'public'
+         and regexp_replace(coalesce(qual, '') || coalesce(with_check, ''), 'SELECT (auth|private)\.', '', 'g') ~ '(auth|private)\.' $$,
+    'no policy calls a function for each row'
+);
+
+-- Functions
+
+select is_empty(
+    $$ select name from our_functions where not coalesce(proconfig, '{}') @> array['search_path=""'] $$,
+    'every function has a fixed, empty search path'
+);
+select is_empty(
+    $$ select name from our_functions where obj_description(oid, 'pg_proc') is null $$,
+    'every function says what it does'
+);
+select is_empty(
+    $$ select name from our_functions where has_function_privilege('anon', oid, 'execute') $$,
+    'no function can be called without a login'
+);
+select set_eq(
+    $$ select name from our_functions where has_function_privilege('authenticated', oid, 'execute') $$,
+    array[
+        'private.my_companies()', 'private.my_managed_companies()', 'private.is_member(uuid)',
+        'my_company_id()', 'dex_last_4hrs(machines)'
+    ],
+    'users call these functions and no other'
+);
+select set_eq(
+    $$ select name from our_functions where has_function_privilege('service_role', oid, 'execute') $$,
+    array[
+        'collect_dex_claim(uuid,text,integer,integer)', 'collect_dex_claim_one(uuid,text,uuid,integer)',
+        'collect_dex_finish(uuid,uuid,boolean,integer,text)', 'collect_dex_release(uuid,uuid[])',
+        'collect_dex_end(uuid,text,jsonb,text)', 'collect_dex_unseen(uuid,bigint[])', 'collect_dex_store(uuid,json)',
+        'collect_credentials_save(uuid,text,text,text,text,uuid)', 'collect_credentials_checked(uuid,text)',
+        'dex_last_4hrs(machines)'
+    ],
+    'functions with a service key call these and no other'
+);
+
+select ok(not has_schema_privilege('anon', 'private', 'usage'), 'schema private is closed to those without a login');
+
+select * from finish();
+rollback;

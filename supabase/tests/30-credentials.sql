@@ -1,0 +1,107 @@
+-- Logins: sealed or refused, and read by the collector only.
+begin;
+\ir support/accounts.psql
+select plan(20);
+
+select tests.create_company('north', 'anna');
+select tests.create_company('south', 'boris');
+select tests.create_user('stranger');
+insert into public.company_members (company_id, user_id, role)
+values (tests.company_id('south'), tests.user_id('anna'), 'admin');
+update public.collection_state set next_due_at = now() + interval '6 hours', consecutive_failures = 7
+where company_id in (tests.company_id('north'), tests.company_id('south'));
+
+select tests.as_service();
+select isnt(
+    public.collect_credentials_save(
+        tests.company_id('north'), tests.sealed(), tests.sealed(), 'https://dex.example', 'valid', tests.user_id('anna')),
+    null, 'a sealed login is saved'
+);
+select results_eq(
+    $$ select validation_status, last_validated = now(), is_active from public.user_credentials where company_id = tests.company_id('north') $$,
+    $$ values ('valid', true, true) $$, 'with what the site said of it'
+);
+select results_eq(
+    $$ select next_due_at = now(), consecutive_failures from public.collection_state where company_id = tests.company_id('north') $$,
+    $$ values (true, 0) $$, 'and makes the company due at once, whatever its backoff was'
+);
+select results_eq(
+    $$ select next_due_at > now() from public.collection_state where company_id = tests.company_id('south') $$,
+    array[true], 'and no other company'
+);
+select is(
+    (select id from public.user_credentials where company_id = tests.company_id('north')),
+    public.collect_credentials_save(
+        tests.company_id('north'), tests.sealed('B'), tests.sealed('B'), 'https://dex.example', 'unchecked'),
+    'a second login takes the place of the first'
+);
+select results_eq(
+    $$ select username_encrypted, user_id, last_validated from public.user_credentials where company_id = tests.company_id('north') $$,
+    $$ values (tests.sealed('B'), null::uuid, null::timestamptz) $$, 'with nothing left of it'
+);
+select lives_ok(
+    $$ select public.collect_credentials_save(
+           tests.company_id(name), tests.sealed(), tests.sealed(), 'https://dex.example', 'valid', tests.user_id('anna'))
+       from unnest(array['north', 'south']) as name $$,
+    'one user may save the logins of two companies'
+);
+select tests.clear();
+update public.collection_state set next_due_at = 'infinity' where company_id = tests.company_id('north');
+select tests.as_service();
+select public.collect_credentials_checked(tests.company_id('north'), 'invalid');
+select results_eq(
+    $$ select validation_status from public.user_credentials where company_id = tests.company_id('north') $$,
+    array['invalid'], 'a login that the site refuses is marked'
+);
+select results_eq(
+    $$ select next_due_at from public.collection_state where company_id = tests.company_id('north') $$,
+    array['infinity'::timestamptz], 'which is no reason to try again at once'
+);
+select throws_ok(
+    $$ select public.collect_credentials_checked(tests.company_id('north'), 'perhaps') $$,
+    '23514', null, 'only known verdicts are stored'
+);
+
+-- Refused
+
+select throws_ok(
+    $$ update public.user_credentials set password_encrypted = 'hunter2' $$,
+    '23514', null, 'a password in the clear is refused'
+);
+select throws_ok(
+    $$ update public.user_credentials set username_encrypted = 'operator@example.com' $$,
+    '23514', null, 'and so is a user name'
+);
+select throws_ok(
+    $$ update public.user_credentials set password_encrypted = 'v1.k1.c2hvcnQ' $$,
+    '23514', null, 'and what is too short to have been sealed'
+);
+select throws_ok(
+    $$ update public.user_credentials set site_url = 'javascript:alert(1)' $$,
+    '23514', null, 'a site has a web address'
+);
+
+-- Who sees what
+
+select tests.authenticate_as('anna');
+select results_eq(
+    'select site_url, validation_status from public.user_credentials order by validation_status',
+    $$ values ('https://dex.example', 'invalid'), ('https://dex.example', 'valid') $$,
+    'who manages a company sees that it has a login, and whether it works'
+);
+select throws_ok('select username_encrypted from public.user_credentials', '42501', null, 'but not the name, even sealed');
+select throws_ok('select password_encrypted from public.user_credentials', '42501', null, 'nor the password');
+select throws_ok(
+    $$ update public.user_credentials set site_url = 'https://thief.example' $$,
+    '42501', null, 'and cannot send it elsewhere'
+);
+select tests.authenticate_as('stranger');
+select is_empty('select id from public.user_credentials', 'a stranger does not see that there is one');
+select throws_ok(
+    $$ select public.collect_credentials_save(tests.company_id('north'), tests.sealed(), tests.sealed(), 'https://thief.example', 'valid') $$,
+    '42501', null, 'and cannot save one'
+);
+
+select tests.clear();
+select * from finish();
+rollback;
