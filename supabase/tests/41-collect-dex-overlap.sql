@@ -33,7 +33,7 @@ $$;
 
 select tests.open_session('first') and tests.open_session('second') as can_connect \gset
 \if :can_connect
-select plan(9);
+select plan(10);
 select tests.clean_up();
 select extensions.dblink_exec('first', $$
     with company as (
@@ -83,21 +83,27 @@ select extensions.dblink_exec('first', 'rollback');
 
 select company.id as company_id from extensions.dblink(
     'first', $$ select id from public.companies where company_name = 'overlap 1' $$) as company (id uuid) \gset
-select format('select dex_id, outcome from public.collect_dex_store(%L, %L)', :'company_id',
-    json_build_array(tests.capture(1, 'CSA', '2026-11-21T09:00:00Z'), tests.capture(2, 'CSA', '2026-11-21T10:00:00Z'))) as store_1_2,
-    format('select dex_id, outcome from public.collect_dex_store(%L, %L)', :'company_id',
-    json_build_array(tests.capture(2, 'CSA', '2026-11-21T10:00:00Z'), tests.capture(3, 'CSA', '2026-11-21T09:30:00Z'))) as store_2_3 \gset
+create function tests.store_statement(company_id text, variadic captures jsonb[]) returns text
+language sql as $$
+    select format('select dex_id, outcome from public.collect_dex_store(%L, %L)', company_id, array_to_json(captures));
+$$;
+create temporary table capture as
+select tests.capture(1, 'CSA', '2026-11-21T09:00:00Z') as one, tests.capture(2, 'CSA', '2026-11-21T10:00:00Z') as two,
+       tests.capture(3, 'CSA', '2026-11-21T09:30:00Z') as three, tests.capture(4, 'CSA', '2026-11-21T09:15:00Z') as four;
+select tests.store_statement(:'company_id', one, two) as one_two, tests.store_statement(:'company_id', three) as three,
+       tests.store_statement(:'company_id', two, four) as two_four from capture \gset
+
 select extensions.dblink_exec('first', 'begin');
 select results_eq(
-    format('select * from extensions.dblink(''first'', %L) as stored (dex_id bigint, outcome text)', :'store_1_2'),
+    format('select * from extensions.dblink(''first'', %L) as stored (dex_id bigint, outcome text)', :'one_two'),
     $$ values (1::bigint, 'stored'), (2, 'stored') $$, 'one session stores two captures'
 );
-select is(extensions.dblink_send_query('second', :'store_2_3'), 1, 'while another stores one of them, and a third');
+select is(extensions.dblink_send_query('second', :'three'), 1, 'while another stores an older one of the same machine');
 select pg_sleep(0.2);
 select extensions.dblink_exec('first', 'commit');
 select results_eq(
     $$ select * from extensions.dblink_get_result('second') as stored (dex_id bigint, outcome text) $$,
-    $$ values (2::bigint, 'duplicate'), (3, 'stored') $$, 'what both bring is stored once'
+    $$ values (3::bigint, 'stored') $$, 'which is stored too'
 );
 select count(*) from extensions.dblink_get_result('second') as done (dex_id bigint, outcome text);
 select results_eq(
@@ -106,7 +112,11 @@ select results_eq(
            from public.machines join public.companies as company on company.id = company_id
            where company_name = 'overlap 1'
        $sql$) as machine (latest bigint, history text) $$,
-    $$ values (2::bigint, '2 3 1') $$, 'and the machine shows all three'
+    $$ values (2::bigint, '2 3 1') $$, 'and the machine shows what both brought'
+);
+select results_eq(
+    format('select * from extensions.dblink(''second'', %L) as stored (dex_id bigint, outcome text)', :'two_four'),
+    $$ values (2::bigint, 'duplicate'), (4, 'stored') $$, 'what both bring is stored once'
 );
 select ok(tests.clean_up() is not null, 'cleaned up');
 \else

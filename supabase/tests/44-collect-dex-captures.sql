@@ -57,8 +57,9 @@ select results_eq(
     array['12 stored', '12 duplicate'], 'also when both come in one call'
 );
 select results_eq(
-    $$ select outcome from public.collect_dex_store(tests.company_id('south'), json_build_array(tests.capture(10, 'CSA1', '2026-11-21T08:00:00Z'))) $$,
-    array['stored'], 'another company may have a capture of that number'
+    $$ select outcome from public.collect_dex_store(tests.company_id('south'), json_build_array(
+           tests.capture(10, 'CSA1', '2026-11-21T08:00:00Z'), tests.capture(9, 'CSA1', '2026-11-21T08:00:00Z'))) $$,
+    array['stored', 'stored'], 'another company may have a capture of that number'
 );
 select set_eq(
     $$ select unnest(public.collect_dex_unseen(tests.company_id('north'), array[9, 10, 12, 13, 13])) $$,
