@@ -38,7 +38,7 @@ step_unit() {
 
 step_doctest() { cargo test --locked --workspace --no-fail-fast --doc; }
 
-step_rustdoc() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps; }
+step_rustdoc() { RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --all-features --no-deps; }
 
 # `--test=NAME` for each integration test in these folders.
 test_targets() { # FOLDER…

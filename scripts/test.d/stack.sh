@@ -10,7 +10,10 @@ on_stack() { # COMMAND…
   state=$(mktemp -d)
   # shellcheck disable=SC2064
   trap "ferry --state '$state' down; rm -rf '$state'" EXIT
-  ferry --state "$state" up --detach --any-ports --no-functions
+  ferry --state "$state" up --detach --any-ports --no-functions >"$state/up.log" 2>&1 || {
+    cat "$state/up.log"
+    return 1
+  }
   DB_URL=$(ferry --state "$state" status --json | node -p 'JSON.parse(fs.readFileSync(0)).db_url') "$@"
 }
 
