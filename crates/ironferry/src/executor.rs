@@ -110,6 +110,12 @@ impl Executor {
         tasks.polled.as_ref().map(|task| (task.id, task.request, matches!(task.role, Role::Reply)))
     }
 
+    /// How many tasks wait.
+    #[cfg(feature = "inspect")]
+    pub(crate) fn task_count(&self) -> usize {
+        self.tasks.borrow().waiting.len()
+    }
+
     fn poll(&self, id: TaskId) -> Option<RequestId> {
         // A task may be woken twice, or after its end.
         let Task { id, request, role, mut future } = self.tasks.borrow_mut().take(id)?;

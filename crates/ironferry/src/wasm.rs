@@ -103,8 +103,11 @@ pub fn start(secrets: JsValue, shim: Shim) {
             }
         });
     }));
-    let secrets: std::collections::BTreeMap<String, String> =
-        serde_wasm_bindgen::from_value(secrets).unwrap_or_default();
+    let entries = js_sys::Object::entries(secrets.unchecked_ref());
+    let secrets = entries.iter().filter_map(|entry| {
+        let entry: js_sys::Array = entry.unchecked_into();
+        Some((entry.get(0).as_string()?, entry.get(1).as_string()?))
+    });
     INSTANCE.with(|instance| {
         instance.secrets.replace(Rc::new(Secrets::new(secrets)));
         instance.shim.replace(Some(shim));
@@ -171,6 +174,28 @@ pub fn trapped_request() -> Option<RequestId> {
 #[wasm_bindgen]
 pub fn trapped_reply() -> bool {
     INSTANCE.with(|instance| instance.executor.polled()).is_some_and(|(_, _, reply)| reply)
+}
+
+/// What an instance holds at this moment, for whoever looks for a leak. In modules built with the
+/// feature `inspect`.
+#[cfg(feature = "inspect")]
+#[derive(serde::Serialize)]
+struct Inspection {
+    tasks: usize,
+    effects: usize,
+    memory_bytes: usize,
+}
+
+/// The inspection as an object.
+#[cfg(feature = "inspect")]
+#[wasm_bindgen]
+pub fn inspect() -> JsValue {
+    let inspection = INSTANCE.with(|instance| Inspection {
+        tasks: instance.executor.task_count(),
+        effects: instance.effects.borrow().len(),
+        memory_bytes: core::arch::wasm32::memory_size(0) * 65_536,
+    });
+    serde_wasm_bindgen::to_value(&inspection).unwrap_or(JsValue::NULL)
 }
 
 impl Instance {

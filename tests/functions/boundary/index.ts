@@ -1,7 +1,12 @@
-import { handler } from "../../../supabase/functions/_shared/wasm.ts";
+import { type Exports, handler } from "../../../supabase/functions/_shared/wasm.ts";
 import * as module from "./wasm/boundary.ts";
 
-export const handle = handler(module, {
+/** The instances made so far, so that tests can look into them. */
+export const instances: (Exports & { inspect(): Record<string, number> })[] = [];
+const instantiate = (compiled: WebAssembly.Module) =>
+  instances[instances.push(module.instantiate(compiled)) - 1];
+
+export const handle = handler({ ...module, instantiate }, {
   secrets: ["SUPABASE_URL", "SUPABASE_SECRET_KEYS", "SUPABASE_JWKS", "SERVICE_API_KEY", "TEST_KEY"],
   headers: ["x-shown"],
   maxBody: 1_000_000,
