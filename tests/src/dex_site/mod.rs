@@ -111,6 +111,13 @@ impl Site {
         self.set_faults("*", Faults::slow(latency));
     }
 
+    /// Changes an account's password, as its owner does one day.
+    pub fn set_password(&self, account: &str, password: &str) {
+        if let Some(account) = lock(&self.shared.accounts).get_mut(account) {
+            password.clone_into(&mut account.password);
+        }
+    }
+
     /// Adds captures to an account.
     pub fn add(&self, account: &str, captures: impl IntoIterator<Item = Capture>) {
         if let Some(account) = lock(&self.shared.accounts).get_mut(account) {
