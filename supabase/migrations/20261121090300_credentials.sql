@@ -55,7 +55,11 @@ create function public.collect_credentials_save(
     p_validation_status text,
     p_user_id uuid default null
 ) returns uuid
-language sql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' as $$
+declare
+    v_id         uuid;
+    v_constraint text;
+begin
     insert into public.user_credentials as login (
         company_id, user_id, username_encrypted, password_encrypted, site_url, validation_status, last_validated
     ) values (
@@ -70,7 +74,13 @@ language sql security definer set search_path = '' as $$
         validation_status = excluded.validation_status,
         last_validated = excluded.last_validated,
         is_active = true
-    returning login.id;
+    returning login.id into v_id;
+    return v_id;
+exception when check_violation then
+    -- Postgres' own error shows the row, and what is refused here may be a password in the clear.
+    get stacked diagnostics v_constraint = constraint_name;
+    raise exception 'the login is refused: %', v_constraint using errcode = '23514', constraint = v_constraint;
+end;
 $$;
 comment on function public.collect_credentials_save(uuid, text, text, text, text, uuid) is
     'Saves a sealed login in place of the company''s other one, and gives its id.';

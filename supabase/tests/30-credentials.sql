@@ -1,7 +1,7 @@
 -- Logins: sealed or refused, and read by the collector only.
 begin;
 \ir support/accounts.psql
-select plan(20);
+select plan(21);
 
 select tests.create_company('north', 'anna');
 select tests.create_company('south', 'boris');
@@ -80,6 +80,23 @@ select throws_ok(
     $$ update public.user_credentials set site_url = 'javascript:alert(1)' $$,
     '23514', null, 'a site has a web address'
 );
+
+select tests.clear();
+create function tests.refusal() returns text
+language plpgsql as $$
+declare
+    v_told text;
+begin
+    perform public.collect_credentials_save(tests.company_id('north'), 'anna', 'hunter2', 'https://dex.example', 'valid');
+    return 'saved';
+exception when check_violation then
+    get stacked diagnostics v_told = pg_exception_detail;
+    return sqlerrm || v_told;
+end;
+$$;
+grant execute on function tests.refusal to public;
+select tests.as_service();
+select is(tests.refusal(), 'the login is refused: user_credentials_password_sealed', 'and the refusal does not repeat it');
 
 -- Who sees what
 
