@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use eva_dts::Report;
 use serde::Serialize;
-use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::vendor::Listed;
 
@@ -15,9 +15,8 @@ pub struct Capture {
     pub dex_id: i64,
     /// The machine's serial.
     pub case_serial: String,
-    /// When the device made it.
-    #[serde(with = "time::serde::rfc3339")]
-    pub captured_at: OffsetDateTime,
+    /// When the device made it, RFC 3339.
+    pub captured_at: String,
     /// The device's firmware.
     #[serde(rename = "firmware_version")]
     pub firmware: Option<String>,
@@ -49,7 +48,7 @@ impl Capture {
         Self {
             dex_id: row.dex_id,
             case_serial: row.case_serial.clone(),
-            captured_at: row.captured_at,
+            captured_at: row.captured_at.format(&Rfc3339).unwrap_or_default(),
             firmware: row.firmware.clone(),
             raw_content,
             raw_encoding,

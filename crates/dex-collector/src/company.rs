@@ -91,7 +91,7 @@ pub async fn collect(cx: &Context, budget: &Budget, claim: &Claim, batch: Batch)
 fn window(cx: &Context, claim: &Claim) -> Window {
     let now = cx.now();
     let first = now - time::Duration::days(FIRST_DAYS);
-    Window { from: claim.last_succeeded_at.map_or(first, |last| last - OVERLAP), to: now + AHEAD }
+    Window { from: claim.last_succeeded_at().map_or(first, |last| last - OVERLAP), to: now + AHEAD }
 }
 
 async fn only_new<'a>(

@@ -6,6 +6,7 @@ use ironferry::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::capture::Capture;
 use crate::credentials::Sealed;
@@ -35,9 +36,8 @@ pub struct Claim {
     pub company_id: String,
     /// `companies.company_name`
     pub company_name: String,
-    /// The end of the last collection that succeeded.
-    #[serde(default, with = "time::serde::rfc3339::option")]
-    pub last_succeeded_at: Option<OffsetDateTime>,
+    #[serde(default)]
+    last_succeeded_at: Option<String>,
     /// The sealed login.
     #[serde(default)]
     username_encrypted: Option<String>,
@@ -52,6 +52,11 @@ pub struct Claim {
 }
 
 impl Claim {
+    /// The end of the last collection that succeeded.
+    pub fn last_succeeded_at(&self) -> Option<OffsetDateTime> {
+        OffsetDateTime::parse(self.last_succeeded_at.as_deref()?, &Rfc3339).ok()
+    }
+
     /// The sealed login; the database gives a claim without one a reason to skip it.
     pub fn login(&self) -> Result<Sealed> {
         match (&self.username_encrypted, &self.password_encrypted) {
