@@ -111,7 +111,7 @@ impl Executor {
     }
 
     /// How many tasks wait.
-    #[cfg(feature = "inspect")]
+    #[cfg(all(feature = "inspect", target_arch = "wasm32"))]
     pub(crate) fn task_count(&self) -> usize {
         self.tasks.borrow().waiting.len()
     }
