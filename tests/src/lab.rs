@@ -17,13 +17,24 @@ pub struct Lab {
     pub stack: Stack,
     /// Its gateway.
     pub api: Client,
-    folder: PathBuf,
+    // Goes last: fields are dropped in this order.
+    folder: Folder,
+}
+
+/// A folder that is gone when this is, so that a test that fails leaves nothing behind either.
+struct Folder(PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 /// The project's folder.
 #[must_use]
 pub fn project() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests)
 }
 
 impl Lab {
@@ -39,6 +50,7 @@ impl Lab {
 
     /// Starts a stack with these options, its state in the folder.
     pub async fn with(options: Options, folder: PathBuf) -> Result<Self> {
+        let folder = Folder(folder);
         let stack = Stack::start(options).await?;
         let api = Client::new(stack.api_url());
         Ok(Self { stack, api, folder })
@@ -84,7 +96,8 @@ impl Lab {
     /// Stops the stack and removes its folder.
     pub async fn stop(self) -> Result<()> {
         self.stack.stop().await;
-        std::fs::remove_dir_all(&self.folder).with_context(|| format!("removing {}", self.folder.display()))
+        std::fs::remove_dir_all(&self.folder.0)
+            .with_context(|| format!("removing {}", self.folder.0.display()))
     }
 }
 

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Parser;
 use ferry::stack::Options;
 use ironferry_tests::captures;
 use ironferry_tests::dex_site::{Account, Site};
 use ironferry_tests::lab::{Db, Lab, project};
 use time::OffsetDateTime;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Collects DEX captures from a simulated site, by pg_cron, and shows what came.
 #[derive(Parser)]
@@ -26,13 +27,15 @@ struct Arguments {
 }
 
 const COMPANIES: [&str; 3] = ["Acme Vending", "Borealis Snacks", "Cobalt Coffee"];
+/// pg_cron fires on the full minute; one that is missed, and the time to collect.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let asked = Arguments::parse();
     let folder = asked.captures.clone().unwrap_or_else(default_folder);
-    say(&format!("captures from {}", folder.display()));
     let accounts = accounts(&folder)?;
+    say(&format!("captures from {}", folder.display()));
     let site = Site::start(0, accounts.clone()).await?;
     say(&format!("simulated DEX site at {}", site.url()));
 
@@ -44,23 +47,46 @@ async fn main() -> Result<()> {
         ..Options::new(project())
     };
     let lab = Lab::with(options, state).await?;
-    let shown = collect(&lab, &site, &accounts).await;
-    if asked.keep && shown.is_ok() {
-        println!(
-            "\nStill running, until Ctrl-C:\n  API       {}\n  database  {}",
-            lab.stack.api_url(),
-            lab.stack.db_url()
-        );
-        println!(
-            "  curl -X POST '{}/functions/v1/collect-dex?wait=true' -H 'X-Service-Key: {}'",
-            lab.stack.api_url(),
-            lab.stack.service_api_key()
-        );
-        tokio::signal::ctrl_c().await?;
+    let outcome = tokio::select! {
+        outcome = run(&lab, &site, &accounts, asked.keep) => outcome,
+        () = interrupted() => Ok(()),
+    };
+    if outcome.is_err() {
+        show_logs(&lab);
     }
+    say("stopping");
     site.stop();
     lab.stop().await?;
-    shown
+    outcome
+}
+
+async fn run(lab: &Lab, site: &Site, accounts: &[Account], keep: bool) -> Result<()> {
+    let db = lab.db().await?;
+    for (name, account) in COMPANIES.iter().zip(accounts) {
+        lab.company(&db, name, site, account).await?;
+    }
+    say("3 companies with their logins, sealed");
+    // Every 5 minutes in a project; a demo need not wait that long.
+    db.run("select cron.schedule('collect-dex', '* * * * *', 'select private.collect_dex_tick()')").await?;
+    let took = wait_for_cron(&db).await?;
+    show(&db, took).await?;
+    if keep {
+        show_ways_on(lab, site);
+        std::future::pending::<()>().await;
+    }
+    println!("\nscripts/demo --keep leaves it running to look around; scripts/test runs the tests.");
+    Ok(())
+}
+
+async fn interrupted() {
+    let Ok(mut terminated) = signal(SignalKind::terminate()) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated.recv() => {}
+    }
+    println!();
 }
 
 fn default_folder() -> PathBuf {
@@ -75,103 +101,135 @@ fn accounts(folder: &Path) -> Result<Vec<Account>> {
     Ok(Account::dealt(captures, COMPANIES.len()))
 }
 
-async fn collect(lab: &Lab, site: &Site, accounts: &[Account]) -> Result<()> {
-    let db = lab.db().await?;
-    for (name, account) in COMPANIES.iter().zip(accounts) {
-        lab.company(&db, name, site, account).await?;
-    }
-    say("3 companies with their logins, sealed");
-    // Every 5 minutes in a project; a demo need not wait that long.
-    db.run("select cron.schedule('collect-dex', '* * * * *', 'select private.collect_dex_tick()')").await?;
-    let collected = wait_for_cron(&db).await?;
-    show(&db, collected).await
-}
-
-/// Waits for the run that pg_cron sets off at the next full minute, and gives its time.
+/// Waits for the run that pg_cron sets off at the next full minute, and gives the time it took.
 async fn wait_for_cron(db: &Db) -> Result<Duration> {
+    let finished = "select status, error, extract(epoch from finished_at - started_at)::float8
+        from public.collection_runs
+        where triggered_by = 'cron' and finished_at is not null order by finished_at limit 1";
     let started = Instant::now();
-    let terminal = std::io::stdout().is_terminal();
-    let mut told = String::new();
-    while started.elapsed() < Duration::from_secs(150) {
-        let seconds = 60 - OffsetDateTime::now_utc().second();
+    let mut progress = Progress::new();
+    while started.elapsed() < PATIENCE {
         let captures = db.count("select count(*) from public.dex_captures", &[]).await?;
-        let line = if captures > 0 {
-            format!("collecting: {captures} captures")
+        let runs = db.count("select count(*) from public.collection_runs where triggered_by = 'cron'", &[]);
+        if runs.await? > 0 {
+            progress.say("pg_cron has fired", &format!(": {captures} captures"))?;
         } else {
-            format!("waiting for pg_cron, which fires on the full minute: {seconds} s")
-        };
-        if terminal {
-            print!("\r\x1b[K{line}");
-            std::io::stdout().flush()?;
-        } else if told.is_empty() || captures > 0 {
-            println!("{line}");
+            let seconds = 60 - OffsetDateTime::now_utc().second();
+            progress.say("waiting for pg_cron, which fires on the full minute", &format!(": {seconds} s"))?;
         }
-        told = line;
-        let done = db
-            .rows(
-                "select extract(epoch from finished_at - started_at)::float8 from public.collection_runs
-                 where triggered_by = 'cron' and status = 'succeeded' and companies_processed > 0",
-                &[],
-            )
-            .await?;
-        if let Some(row) = done.first() {
-            if terminal {
-                println!();
-            }
-            return Ok(Duration::from_secs_f64(row.try_get(0)?));
+        if let Some(run) = db.rows(finished, &[]).await?.first() {
+            progress.end();
+            let (status, error): (String, Option<String>) = (run.try_get(0)?, run.try_get(1)?);
+            ensure!(status == "succeeded", "the run has {status}: {}", error.unwrap_or_default());
+            return Ok(Duration::from_secs_f64(run.try_get(2)?));
         }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        tokio::time::sleep(Duration::from_millis(250)).await;
     }
-    anyhow::bail!("pg_cron has not collected anything in 150 s: see the logs of collect-dex and pg_net")
+    progress.end();
+    bail!("pg_cron has set off no run that ended within {PATIENCE:?}")
 }
 
+/// One line that changes on a terminal; elsewhere a line whenever another thing is done.
+struct Progress {
+    terminal: bool,
+    told: String,
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { terminal: std::io::stdout().is_terminal(), told: String::new() }
+    }
+
+    fn say(&mut self, what: &str, detail: &str) -> Result<()> {
+        if self.terminal {
+            print!("\r\x1b[K- {what}{detail}");
+            std::io::stdout().flush()?;
+        } else if self.told != what {
+            println!("- {what}{detail}");
+        }
+        what.clone_into(&mut self.told);
+        Ok(())
+    }
+
+    fn end(&self) {
+        if self.terminal {
+            println!();
+        }
+    }
+}
+
+/// Vends and value are the counters of each machine's newest capture that has them.
 const COLLECTED: &str = "
-    select company.company_name, count(distinct machine.id)::bigint, sum(machine.captures)::bigint,
-           sum((totals #>> '{since_init,count}')::bigint)::bigint,
-           to_char(sum((totals #>> '{since_init,value}')::numeric / power(10::numeric, machine.decimals)), 'FM999G999G999G990D00'),
-           string_agg(distinct machine.verdicts, ', ')
+    select company.company_name,
+           (select count(distinct machine_id) from public.dex_captures where company_id = company.id),
+           (select count(*) from public.dex_captures where company_id = company.id),
+           coalesce(sum((newest.vends ->> 'count')::bigint), 0)::bigint,
+           to_char(coalesce(sum((newest.vends ->> 'value')::numeric / power(10::numeric, newest.decimals)), 0),
+                   'FM999G999G999G990D00'),
+           (select coalesce(string_agg(status || ' ' || number, ', ' order by status), '') from (
+               select crc_status as status, count(*) as number from public.dex_captures
+               where company_id = company.id group by crc_status
+           ) as verdict)
     from public.companies as company
-    join lateral (
-        select machine.id, machine.latest_dex_parsed #> '{totals,vends}' as totals,
-               coalesce((machine.latest_dex_parsed #>> '{currency,decimals}')::integer, 2) as decimals,
-               (select count(*) from public.dex_captures where machine_id = machine.id) as captures,
-               (select string_agg(status || ' ' || number, ', ' order by status) from (
-                   select crc_status as status, count(*) as number from public.dex_captures
-                   where company_id = company.id group by crc_status
-               ) as verdict) as verdicts
-        from public.machines as machine
-        where machine.company_id = company.id and machine.latest_dex_id is not null
-    ) as machine on true
-    group by company.company_name
+    left join (
+        select distinct on (machine_id) company_id, parsed_data #> '{totals,vends,since_init}' as vends,
+               coalesce((parsed_data #>> '{currency,decimals}')::integer, 2) as decimals
+        from public.dex_captures
+        where parsed_data #>> '{totals,vends,since_init,value}' is not null
+        order by machine_id, captured_at desc, dex_id desc
+    ) as newest on newest.company_id = company.id
+    group by company.id, company.company_name
     order by company.company_name";
 
 async fn show(db: &Db, took: Duration) -> Result<()> {
-    let rows = db.rows(COLLECTED, &[]).await?;
-    ensure!(!rows.is_empty(), "nothing was collected");
     println!(
-        "\n{:<18} {:>8} {:>9} {:>9} {:>14}  checksums",
+        "\n{:<16} {:>8} {:>8} {:>9} {:>13}  checksums",
         "company", "machines", "captures", "vends", "value"
     );
     let (mut machines, mut captures) = (0, 0);
-    for row in rows {
+    for row in db.rows(COLLECTED, &[]).await? {
         let (name, of_machines, of_captures): (String, i64, i64) =
             (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-        let (vends, value): (Option<i64>, Option<String>) = (row.try_get(3)?, row.try_get(4)?);
-        let verdicts: String = row.try_get(5)?;
-        let (vends, value) = (vends.unwrap_or(0), value.unwrap_or_default());
-        println!("{name:<18} {of_machines:>8} {of_captures:>9} {vends:>9} {value:>14}  {verdicts}");
+        let (vends, value, verdicts): (i64, String, String) =
+            (row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
+        println!("{name:<16} {of_machines:>8} {of_captures:>8} {vends:>9} {value:>13}  {verdicts}");
         machines += of_machines;
         captures += of_captures;
     }
-    let run = db
-        .text(
-            "select triggered_by || ', ' || status from public.collection_runs where companies_processed > 0",
-            &[],
-        )
-        .await
-        .context("the run is not in the ledger")?;
-    println!("\n{captures} captures of {machines} machines in {:.2} s (run by {run})", took.as_secs_f64());
+    if captures == 0 {
+        let results = "select string_agg(results::text, ' ') from public.collection_runs";
+        bail!("nothing was collected: {}", db.text(results, &[]).await?);
+    }
+    println!("\n{captures} captures of {machines} machines, collected in {:.2} s.", took.as_secs_f64());
     Ok(())
+}
+
+fn show_ways_on(lab: &Lab, site: &Site) {
+    let (api, key) = (lab.stack.api_url(), lab.stack.service_api_key());
+    println!(
+        "\nRunning until Ctrl-C. pg_cron collects every minute. Have the machines read again, and collect by hand:\n  \
+         curl -X POST {site}/__control/advance\n  \
+         curl -X POST '{api}/functions/v1/collect-dex?wait=true' -H 'X-Service-Key: {key}'\n\
+         The last runs, the captures, the database:\n  \
+         curl {api}/functions/v1/collect-dex/status -H 'X-Service-Key: {key}'\n  \
+         curl '{api}/rest/v1/dex_captures?select=case_serial,captured_at,crc_status' -H 'apikey: {secret}'\n  \
+         psql {db}",
+        site = site.url(),
+        secret = lab.stack.keys().secret,
+        db = lab.stack.db_url(),
+    );
+}
+
+/// The stack's folder goes with it, so that its logs are shown while they are there.
+fn show_logs(lab: &Lab) {
+    for part in ["collect-dex", "pg_net", "gateway"] {
+        let log = std::fs::read_to_string(lab.stack.log(part)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        eprintln!("\nThe end of the log of {part}:");
+        for line in &lines[lines.len().saturating_sub(8)..] {
+            eprintln!("  {line}");
+        }
+    }
 }
 
 fn say(text: &str) {
