@@ -1,7 +1,7 @@
 //! The port: everything a function may ask of the outside.
 //!
 //! Two hosts implement it: the one in `wasm.rs`, whose effects the Deno shim performs, and
-//! [`testing::Script`](crate::testing::Script), which answers from a script.
+//! that of [`testing::App`](crate::testing::App), which answers from a script.
 
 use std::time::Duration;
 

@@ -93,7 +93,7 @@ pub fn register(handler: Handler) {
 
 /// Hands over the declared secrets, an object of strings, and the shim. Called once.
 #[wasm_bindgen]
-pub fn start(secrets: JsValue, shim: Shim) {
+pub fn start(secrets: &JsValue, shim: Shim) {
     let shim = Rc::new(shim);
     // The message must leave before the trap: it is all that will be known of it.
     std::panic::set_hook(Box::new(|panic| {

@@ -119,11 +119,11 @@ async fn who(_request: Request, cx: Context) -> Result<Response> {
 #[test]
 fn a_user_is_known_until_the_token_expires() {
     let now = OffsetDateTime::from_unix_timestamp(1_767_225_600).unwrap();
-    let token = user_token("user-1", now + Duration::from_secs(60));
+    let token = user_token("user-1", now + Duration::from_mins(1));
     let app = App::new(who);
     let ask = || app.send("GET", "/who", &[("authorization", &token)], "");
     assert_eq!(ask().json(), "user-1");
-    app.advance(Duration::from_secs(120));
+    app.advance(Duration::from_mins(2));
     assert_eq!(ask().json()["code"], "TOKEN_EXPIRED");
 }
 
