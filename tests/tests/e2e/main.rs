@@ -1,0 +1,9 @@
+//! End to end: stories on the whole stack, with real Postgres, pg_cron, REST, Deno and the
+//! simulated DEX site. Each story starts a stack of its own; one program tells all of them, so that
+//! one waits for pg_cron while others run.
+
+mod collects;
+mod crash;
+mod delegates;
+mod edges;
+mod sites;
