@@ -3,7 +3,9 @@
 //! one waits for pg_cron while others run.
 
 mod collects;
+mod corpus;
 mod crash;
 mod delegates;
 mod edges;
+mod limits;
 mod sites;

@@ -1,0 +1,70 @@
+//! Where a run ends early, and companies that it passes over.
+
+use anyhow::Result;
+use ironferry_tests::dex_site::{Account, Site};
+use ironferry_tests::lab::Lab;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+
+const COMPANIES: u32 = 12;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_has_spent_its_budget_leaves_the_rest_due_and_the_next_ones_finish() -> Result<()> {
+    // A company with 3 captures costs some 12 requests: 40 are spent after a few.
+    let lab = Lab::start("budget", &[("COLLECT_REQUESTS", "40"), ("COLLECT_CONCURRENCY", "2")]).await?;
+    let db = lab.db().await?;
+    let accounts: Vec<Account> =
+        (1..=COMPANIES).map(|number| Account::synthetic(number, 1, 3, OffsetDateTime::now_utc())).collect();
+    let site = Site::start(0, accounts.clone()).await?;
+    for account in &accounts {
+        lab.company(&db, &account.email, &site, account).await?;
+    }
+    let mut runs = 0;
+    loop {
+        let summary = lab.as_service("POST", "/collect-dex?wait=true", None, json!({})).await?.json()?;
+        assert_eq!(summary["success"], true, "{summary}");
+        runs += 1;
+        let held = "select count(*) from public.collection_state where lease_run_id is not null";
+        assert_eq!(db.count(held, &[]).await?, 0, "what was not collected is free for the next tick");
+        let due = "select count(*) from public.collection_state where next_due_at <= now()";
+        if db.count(due, &[]).await? == 0 {
+            break;
+        }
+        assert!(runs < 20, "no end after {runs} runs: {summary}");
+    }
+    assert!(runs > 2, "the budget ended nothing: {runs} runs");
+    let captures = db.count("select count(*) from public.dex_captures", &[]).await?;
+    assert_eq!(captures, i64::from(COMPANIES) * 3);
+    assert_eq!(site.stats().downloaded_again(), Vec::<i64>::new());
+    lab.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn companies_that_cannot_be_collected_are_passed_over_and_say_why() -> Result<()> {
+    let lab = Lab::start("passed-over", &[]).await?;
+    let db = lab.db().await?;
+    let accounts = [1, 2].map(|number| Account::synthetic(number, 1, 2, OffsetDateTime::now_utc()));
+    let site = Site::start(0, accounts.to_vec()).await?;
+    lab.company(&db, "ready", &site, &accounts[0]).await?;
+    let idle = lab.company(&db, "all machines retired", &site, &accounts[1]).await?;
+    let retire = "update public.machines set status = 'retired' where company_id = $1::text::uuid";
+    db.0.execute(retire, &[&idle]).await?;
+    db.run("insert into public.companies (company_name) values ('no login yet')").await?;
+    site.reset_stats();
+
+    let summary = lab.as_service("POST", "/collect-dex?wait=true", None, json!({})).await?.json()?;
+    assert_eq!((&summary["companiesProcessed"], &summary["totalRecords"]), (&json!(1), &json!(2)));
+    let reason = |name: &str| {
+        let results = summary["results"].as_array().cloned().unwrap_or_default();
+        let one = results.into_iter().find(|one| one["company_name"] == name);
+        one.map_or(Value::Null, |one| one["skipped"].clone())
+    };
+    assert_eq!(reason("no login yet"), "no credentials");
+    assert_eq!(reason("all machines retired"), "no active machines");
+    assert_eq!(reason("ready"), Value::Null);
+    assert_eq!(site.stats().all_logins(), 1, "nobody logs in for nothing");
+
+    let reply = lab.as_service("POST", "/collect-bulk", Some(&idle), json!({})).await?;
+    assert_eq!((reply.status, &reply.json()?["code"]), (400, &json!("NOT_COLLECTABLE")));
+    lab.stop().await
+}
