@@ -1,6 +1,7 @@
 //! The collection of one company as an endpoint of its own.
 //!
 //! `collect` is that; `credentials` saves the login it needs; `caller` tells whose company it is.
+#![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
 mod caller;
 mod collect;

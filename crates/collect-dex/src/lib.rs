@@ -2,6 +2,7 @@
 //!
 //! `run` is the flow of a run, `remote` hands a company to another site's `collect-bulk`,
 //! `summary` is what a run reports.
+#![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
 mod remote;
 mod run;

@@ -3,6 +3,7 @@
 //!
 //! `company` is the flow. `vendor` speaks to the DEX site, `capture` reads what was downloaded,
 //! `store` speaks to Postgres, `credentials` seals and opens logins, `budget` says when to stop.
+#![forbid(unsafe_code)]
 
 pub mod budget;
 pub mod capture;
