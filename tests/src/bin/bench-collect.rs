@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use clap::Parser;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use ironferry_tests::dex_site::{Account, Faults, Site};
+use ironferry_tests::dex_site::{Account, Site};
 use ironferry_tests::lab::{Db, Lab};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -23,6 +23,9 @@ struct Arguments {
     /// Milliseconds that the site takes for each answer
     #[arg(long, default_value_t = 100)]
     latency_ms: u64,
+    /// New captures a company
+    #[arg(long, default_value_t = 1)]
+    readings: u32,
     /// Companies at once in each call of the collector
     #[arg(long, default_value_t = 50)]
     concurrency: u32,
@@ -38,13 +41,15 @@ struct Measured {
     cpu: Duration,
     calls: i64,
     resident_mb: f64,
+    /// Requests that the site had under way together.
+    most_at_once: u64,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
     let asked = Arguments::parse();
-    let alone = measure("one at a time", asked.sample, 1, asked.latency_ms).await?;
-    let together = measure("by ticks", asked.companies, asked.concurrency, asked.latency_ms).await?;
+    let alone = measure("one at a time", asked.sample, 1, &asked).await?;
+    let together = measure("by ticks", asked.companies, asked.concurrency, &asked).await?;
     let per_company = |one: &Measured| one.wall.as_secs_f64() * 1_000.0 / f64::from(one.companies);
     let ratio = per_company(&alone) / per_company(&together);
     if asked.json {
@@ -52,20 +57,22 @@ async fn main() -> Result<()> {
             json!({
                 "companies": one.companies, "seconds": one.wall.as_secs_f64(), "calls": one.calls,
                 "cpu_seconds": one.cpu.as_secs_f64(), "resident_mb": one.resident_mb,
+                "most_at_once": one.most_at_once,
             })
         };
         println!("{}", json!({ "one_at_a_time": told(&alone), "by_ticks": told(&together), "ratio": ratio }));
         return Ok(());
     }
-    println!("\n| | companies | calls | seconds | ms a company | CPU ms a call | resident MB |");
-    println!("|---|---:|---:|---:|---:|---:|---:|");
+    println!("\n| | companies | calls | at once | seconds | ms a company | CPU ms a call | resident MB |");
+    println!("|---|---:|---:|---:|---:|---:|---:|---:|");
     for (name, one) in [("one at a time", &alone), ("by ticks", &together)] {
         #[allow(clippy::cast_precision_loss)] // a handful of calls
         let cpu = one.cpu.as_secs_f64() * 1_000.0 / one.calls as f64;
         println!(
-            "| {name} | {} | {} | {:.1} | {:.1} | {cpu:.0} | {:.0} |",
+            "| {name} | {} | {} | {} | {:.1} | {:.1} | {cpu:.0} | {:.0} |",
             one.companies,
             one.calls,
+            one.most_at_once,
             one.wall.as_secs_f64(),
             per_company(one),
             one.resident_mb
@@ -75,20 +82,23 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn measure(name: &str, companies: u32, concurrency: u32, latency_ms: u64) -> Result<Measured> {
+async fn measure(name: &str, companies: u32, concurrency: u32, asked: &Arguments) -> Result<Measured> {
+    let Arguments { readings, latency_ms, .. } = *asked;
     eprintln!("{name}: making {companies} companies");
     let concurrency = concurrency.to_string();
     let lab = Lab::start("bench", &[("COLLECT_CONCURRENCY", &concurrency), ("LOG_LEVEL", "warn")]).await?;
     let db = lab.db().await?;
-    let accounts: Vec<Account> =
-        (1..=companies).map(|number| Account::synthetic(number, 1, 1, OffsetDateTime::now_utc())).collect();
+    let accounts: Vec<Account> = (1..=companies)
+        .map(|number| Account::synthetic(number, 1, readings, OffsetDateTime::now_utc()))
+        .collect();
     let site = Site::start(0, accounts.clone()).await?;
     stream::iter(&accounts)
         .map(|account| lab.company(&db, &account.email, &site, account))
         .buffer_unordered(16)
         .try_collect::<Vec<_>>()
         .await?;
-    site.set_faults("*", Faults::slow(Duration::from_millis(latency_ms)));
+    site.set_latency(Duration::from_millis(latency_ms));
+    site.reset_stats();
 
     eprintln!("{name}: collecting");
     let cpu_before = cpu_time(&lab)?;
@@ -107,9 +117,12 @@ async fn measure(name: &str, companies: u32, concurrency: u32, latency_ms: u64) 
         cpu: cpu_time(&lab)?.saturating_sub(cpu_before),
         calls: db.count("select count(*) from public.collection_runs", &[]).await?,
         resident_mb: resident_mb(&lab)?,
+        most_at_once: site.stats().most_at_once,
     };
     let stored = db.count("select count(*) from public.dex_captures", &[]).await?;
-    ensure!(stored == i64::from(companies), "{stored} captures of {companies} companies");
+    ensure!(stored == i64::from(companies * readings), "{stored} captures of {companies} companies");
+    let again = site.stats().downloaded_again();
+    ensure!(again.is_empty(), "downloaded more than once: {again:?}");
     site.stop();
     lab.stop().await?;
     Ok(measured)
