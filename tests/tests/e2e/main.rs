@@ -8,4 +8,5 @@ mod crash;
 mod delegates;
 mod edges;
 mod limits;
+mod migrations;
 mod sites;
