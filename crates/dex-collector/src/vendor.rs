@@ -102,8 +102,10 @@ impl<'a> Session<'a> {
     /// others to later pages, so that some are seen twice and none is missed.
     pub async fn list(&mut self, window: Window) -> Result<Vec<Listed>> {
         let mut rows = BTreeMap::new();
-        for page in 0..MAX_PAGES {
-            let body = self.authenticated("/dex", &list_form(page * PAGE_ROWS, window)?).await?;
+        // Counted by what came: a site may send fewer rows than it is asked for.
+        let mut start = 0;
+        for _ in 0..MAX_PAGES {
+            let body = self.authenticated("/dex", &list_form(start, window)?).await?;
             let listing: Listing = from_json(&body)
                 .map_err(|problem| protocol("its list is not the one expected").source(problem))?;
             let (count, total) = (listing.data.len(), listing.total);
@@ -111,7 +113,8 @@ impl<'a> Session<'a> {
                 let row = row.into_listed()?;
                 rows.insert((row.captured_at, row.dex_id), row);
             }
-            if count == 0 || (page + 1) * PAGE_ROWS >= total {
+            start += count;
+            if count == 0 || start >= total {
                 return Ok(rows.into_values().collect());
             }
         }

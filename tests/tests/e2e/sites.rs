@@ -128,17 +128,20 @@ async fn a_refused_login_is_marked_and_a_new_one_is_used_at_once() -> Result<()>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_that_ends_is_renewed_but_not_for_ever() -> Result<()> {
+async fn sites_with_habits_of_their_own_are_read_to_the_end() -> Result<()> {
     let lab = Lab::start("sessions", &[]).await?;
     let db = lab.db().await?;
-    let accounts = [account(1, 30), account(2, 30)];
+    let accounts = [account(1, 30), account(2, 30), account(3, 30)];
     let site = Site::start(0, accounts.to_vec()).await?;
-    for (name, account) in ["short sessions", "no sessions"].iter().zip(&accounts) {
+    for (name, account) in ["short sessions", "no sessions", "short pages"].iter().zip(&accounts) {
         lab.company(&db, name, &site, account).await?;
     }
     site.set_faults(&accounts[0].email, Faults { session_requests: Some(5), ..Faults::default() });
     site.set_faults(&accounts[1].email, Faults { session_requests: Some(1), ..Faults::default() });
+    // However many rows are asked for, a page has seven.
+    site.set_faults(&accounts[2].email, Faults { page_rows: Some(7), ..Faults::default() });
     let summary = collect(&lab, &db).await?;
+    assert_eq!(outcome(&summary, "short pages"), (true, "", 30), "{summary}");
     assert_eq!(outcome(&summary, "short sessions"), (true, "", 30), "{summary}");
     assert_eq!(outcome(&summary, "no sessions"), (false, "SESSION_REFUSED", 0), "{summary}");
     let asked = site.stats().logins["operator-2@example.com"];
