@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the distribution provides: PostgreSQL and its extensions, Redis, and two test tools.
 
-what_packages() { echo "PostgreSQL $PG_VERSION with pg_cron, pgTAP, plpgsql_check; Redis; pg_prove; shellcheck"; }
+what_packages() { echo "PostgreSQL $PG_VERSION with pg_cron, pgTAP, plpgsql_check; Redis; pg_prove; shellcheck; openssl"; }
 
 # Looks for the things themselves, so that it is right on systems without apt too.
 missing_packages() {
@@ -15,6 +15,7 @@ missing_packages() {
   command -v pg_prove >/dev/null || echo libtap-parser-sourcehandler-pgtap-perl
   command -v redis-server >/dev/null || echo redis-server
   command -v shellcheck >/dev/null || echo shellcheck
+  command -v openssl >/dev/null || echo openssl
 }
 
 install_packages() {

@@ -1,7 +1,7 @@
 // The boundary between a module and its shim, under the real runtime: everything that crosses it,
 // in both directions. Runs on the current Deno and on 2.1, the hosted runtime's level.
 
-import { assert, assertEquals, outside, shouting } from "./server.ts";
+import { assert, assertEquals, certificate, outside, shouting } from "./server.ts";
 
 const SIGNING = await crypto.subtle.generateKey({ name: "ECDSA", namedCurve: "P-256" }, true, [
   "sign",
@@ -224,6 +224,18 @@ Deno.test("a socket carries bytes both ways and tells a refused connection", asy
   server.stop();
   const refused = await get("/socket?port=1");
   assertEquals([refused.status, (await refused.json()).code], [503, "UNAVAILABLE"]);
+});
+
+Deno.test("a TLS socket trusts the certificate that it is given, and no other", async () => {
+  const [own, other] = [await certificate(), await certificate()];
+  const server = shouting(own);
+  const ask = (ca: string) => get(`/socket?tls=true&port=${server.port}&ca=${encodeURIComponent(ca)}`);
+  assertEquals(await json(ask(own.cert)), "PING\n");
+  for (const ca of ["", other.cert]) {
+    const refused = await ask(ca);
+    assertEquals([refused.status, (await refused.json()).code], [503, "UNAVAILABLE"]);
+  }
+  server.stop();
 });
 
 Deno.test("a preflight is answered without the function", async () => {

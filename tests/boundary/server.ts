@@ -41,20 +41,49 @@ export function outside(): { url: string; aborted: () => number; stop: () => Pro
   };
 }
 
-/** A TCP server that answers each connection's first bytes in capitals and closes. */
-export function shouting(): { port: number; stop: () => void } {
-  const listener = Deno.listen({ port: 0, hostname: "127.0.0.1" });
+/** A server that answers each connection's first bytes in capitals and closes; with TLS if given a certificate. */
+export function shouting(tls?: { cert: string; key: string }): { port: number; stop: () => void } {
+  const where = { port: 0, hostname: "127.0.0.1" };
+  const listener = tls === undefined ? Deno.listen(where) : Deno.listenTls({ ...where, ...tls });
+  const answer = async (connection: Deno.Conn) => {
+    const buffer = new Uint8Array(100);
+    const count = await connection.read(buffer);
+    const heard = new TextDecoder().decode(buffer.subarray(0, count ?? 0));
+    await connection.write(new TextEncoder().encode(heard.toUpperCase()));
+    connection.close();
+  };
   const work = async () => {
-    for await (const connection of listener) {
-      const buffer = new Uint8Array(100);
-      const count = await connection.read(buffer);
-      const heard = new TextDecoder().decode(buffer.subarray(0, count ?? 0));
-      await connection.write(new TextEncoder().encode(heard.toUpperCase()));
-      connection.close();
-    }
+    // A client that does not trust the certificate ends its own connection, not the server.
+    for await (const connection of listener) await answer(connection).catch(() => connection.close());
   };
   work().catch(() => {});
   return { port: (listener.addr as Deno.NetAddr).port, stop: () => listener.close() };
+}
+
+/** A certificate for 127.0.0.1 that signs itself. */
+export async function certificate(): Promise<{ cert: string; key: string }> {
+  const folder = await Deno.makeTempDir();
+  const [cert, key] = [`${folder}/cert.pem`, `${folder}/key.pem`];
+  const asked = [
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-nodes",
+    "-days",
+    "2",
+  ];
+  const names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
+  const authority = ["-addext", "basicConstraints=critical,CA:FALSE"];
+  const made = await new Deno.Command("openssl", {
+    args: [...asked, ...names, ...authority, "-out", cert, "-keyout", key],
+  }).output();
+  assert(made.success, new TextDecoder().decode(made.stderr));
+  const pair = { cert: await Deno.readTextFile(cert), key: await Deno.readTextFile(key) };
+  await Deno.remove(folder, { recursive: true });
+  return pair;
 }
 
 export function assert(condition: unknown, message = "the assertion failed"): asserts condition {
