@@ -11,8 +11,9 @@ use serde_json::json;
 use crate::remote;
 use crate::summary::{CompanyResult, Summary};
 
-/// Companies collected at once: `COLLECT_CONCURRENCY`. They wait on their sites, not on the CPU.
-const CONCURRENCY: usize = 50;
+/// Companies collected at once: `COLLECT_CONCURRENCY`. They wait on their sites, not on the CPU; up to
+/// 8 calls of a tick may share the memory of one worker.
+const CONCURRENCY: usize = 25;
 
 /// The body that pg_cron sends.
 #[derive(Default, Deserialize)]

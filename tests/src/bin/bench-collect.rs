@@ -27,7 +27,7 @@ struct Arguments {
     #[arg(long, default_value_t = 1)]
     readings: u32,
     /// Companies at once in each call of the collector
-    #[arg(long, default_value_t = 50)]
+    #[arg(long, default_value_t = 25)]
     concurrency: u32,
     /// Print JSON
     #[arg(long)]
