@@ -1,66 +1,54 @@
-//! Files and the dumps in them.
+//! Dumps: what stands between DXS and DXE, or what is left of it.
 
 use crate::crc::{self, Crc};
-use crate::report::Report;
+use crate::reading::{Reading, Report};
 use crate::segment::Segment;
-use crate::warning::{Oddity, Warning};
+use crate::text::hex;
+use crate::warning::{Oddity, Warning, Warnings};
 
-/// One reading of one machine: what stands between DXS and DXE, or what is left of it.
-#[derive(Debug)]
+/// One reading of one machine. Borrows the file; holds its lines, not yet what they mean.
+#[derive(Clone, Debug)]
 pub struct Dump<'a> {
     file: &'a [u8],
     segments: Vec<Segment<'a>>,
-    /// Where in the file the checksum's cover begins and ends.
-    covered: (Option<usize>, Option<usize>),
-    warnings: Vec<Warning>,
+    envelope: Envelope,
+    warnings: Warnings<'a>,
 }
 
-/// Reads a file. It holds one dump as a rule; some tools write several into one. Always gives at
-/// least one, be it empty.
-pub fn parse(file: &[u8]) -> Vec<Dump<'_>> {
-    let mut dumps = Vec::new();
-    let mut dump = Dump::new(file);
-    let mut number = 0;
-    let mut rest = 0;
-    while rest < file.len() {
-        let end = file[rest..]
-            .iter()
-            .position(|byte| matches!(byte, b'\n' | b'\r'))
-            .map_or(file.len(), |at| rest + at);
-        number += 1;
-        let start = rest + wrapper(&file[rest..end]);
-        if let Some(segment) = Segment::read(&file[start..end], number) {
-            if segment.id() == b"DXS" && dump.is_begun() {
-                dumps.push(std::mem::replace(&mut dump, Dump::new(file)));
-            }
-            dump.add(segment, start);
-        }
-        // CRLF is one line end, LF and CR alone are one each.
-        rest = end + if file[end..].starts_with(b"\r\n") { 2 } else { 1 };
-    }
-    if dump.is_begun() || dumps.is_empty() {
-        dumps.push(dump);
-    }
-    for dump in &mut dumps {
-        dump.check_envelope();
-    }
-    dumps
+/// The parts of the envelope. `*_at` are offsets in the file, `*_index` places among the segments.
+#[derive(Clone, Copy, Debug, Default)]
+struct Envelope {
+    /// Where the line behind DXS begins.
+    body_at: Option<usize>,
+    set_at: Option<usize>,
+    set_index: usize,
+    checksum_at: Option<usize>,
+    sent: Option<u16>,
+    end_index: Option<usize>,
+    has_tail: bool,
+    /// There is a counter: this is more than a preamble.
+    has_counters: bool,
 }
 
-/// The length of what a tool wrote in front of `DXS*` on its line, e.g. NECTA's `<000|…|daa|…>`.
-fn wrapper(line: &[u8]) -> usize {
-    if !line.starts_with(b"<") {
-        return 0;
+impl Envelope {
+    fn has_head(&self) -> bool {
+        self.body_at.is_some() || self.set_at.is_some()
     }
-    line.windows(5).position(|window| window == b">DXS*").map_or(0, |at| at + 1)
+}
+
+/// Where a segment stands in the file.
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub(crate) start: usize,
+    pub(crate) next: usize,
 }
 
 impl<'a> Dump<'a> {
-    fn new(file: &'a [u8]) -> Self {
-        Self { file, segments: Vec::new(), covered: (None, None), warnings: Vec::new() }
+    pub(crate) fn new(file: &'a [u8]) -> Self {
+        Self { file, segments: Vec::new(), envelope: Envelope::default(), warnings: Warnings::default() }
     }
 
-    /// The segments in the order of the file, the envelope's included.
+    /// The segments in the order of the file, the envelope's and unknown ones included.
     pub fn segments(&self) -> &[Segment<'a>] {
         &self.segments
     }
@@ -70,83 +58,168 @@ impl<'a> Dump<'a> {
         self.segments.len()
     }
 
-    /// The checksum and the verdict on it.
-    pub fn crc(&self) -> Crc {
-        let sent = self.find(b"G85").and_then(|segment| hexadecimal(segment.element(1)?));
-        let covered = match self.covered {
-            (Some(start), Some(end)) if start < end => self.file.get(start..end),
-            _ => None,
-        };
-        crc::judge(covered, sent)
-    }
-
-    /// All that is understood of the dump.
-    pub fn report(&self) -> Report {
-        crate::read::report(self)
-    }
-
-    pub(crate) fn warnings(&self) -> &[Warning] {
-        &self.warnings
-    }
-
-    pub(crate) fn find(&self, id: &[u8]) -> Option<&Segment<'a>> {
+    /// The first segment of an identifier.
+    pub fn find(&self, id: &[u8]) -> Option<&Segment<'a>> {
         self.segments.iter().find(|segment| segment.id() == id)
     }
 
-    fn is_begun(&self) -> bool {
-        self.segments.iter().any(|segment| matches!(segment.id(), b"DXS" | b"ST")) || self.segments.len() > 1
+    /// What is odd about the lines and the envelope. A [`Reading`] has these, and what is odd about
+    /// the elements besides.
+    pub fn warnings(&self) -> &[Warning<'a>] {
+        &self.warnings.0
     }
 
-    fn add(&mut self, segment: Segment<'a>, start: usize) {
+    /// Whether the end is missing: neither SE nor DXE came.
+    pub fn is_truncated(&self) -> bool {
+        let envelope = &self.envelope;
+        let is_open = envelope.end_index.is_none() && !envelope.has_tail;
+        // Lines of counters without any envelope are what some tools keep of a dump.
+        is_open && (envelope.has_head() || !envelope.has_counters)
+    }
+
+    /// The checksum and the verdict on it.
+    pub fn crc(&self) -> Crc {
+        let Envelope { body_at, set_at, checksum_at, sent, .. } = self.envelope;
+        let upto = |start: usize| self.file.get(start..checksum_at?);
+        match (set_at, body_at) {
+            (Some(set), _) => crc::judge(upto(set), sent),
+            // Without ST nobody knows where the cover begins; if it is behind DXS, that is proof.
+            (None, Some(body)) => Some(crc::judge(upto(body), sent))
+                .filter(|crc| crc.status.is_valid())
+                .unwrap_or_else(|| crc::judge(None, sent)),
+            (None, None) => crc::judge(None, sent),
+        }
+    }
+
+    /// All that is understood of the dump, borrowing the file.
+    pub fn reading(&self) -> Reading<'a> {
+        Reading::of(self)
+    }
+
+    /// All that is understood of the dump, independent of the file.
+    pub fn report(&self) -> Report {
+        self.reading().into_owned()
+    }
+
+    /// Whether a head begins another dump and not this one: this one has more than a preamble.
+    pub(crate) fn is_begun(&self) -> bool {
+        let envelope = &self.envelope;
+        envelope.has_head()
+            || envelope.has_counters
+            || envelope.has_tail
+            || envelope.end_index.is_some()
+            || envelope.checksum_at.is_some()
+    }
+
+    /// Whether `ST` begins another dump: this one has its set, and not just before.
+    pub(crate) fn has_set(&self) -> bool {
+        self.envelope.set_at.is_some() && self.envelope.set_index + 1 < self.segments.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.segments.is_empty() && self.warnings.0.is_empty()
+    }
+
+    pub(crate) fn warn(&mut self, line: u32, oddity: Oddity, text: &'a [u8]) {
+        self.warnings.push(line, oddity, text);
+    }
+
+    pub(crate) fn add(&mut self, segment: Segment<'a>, place: Place) {
+        let line = segment.line();
+        let index = self.segments.len();
+        let envelope = &mut self.envelope;
+        let is_behind = envelope.end_index.is_some() || envelope.has_tail;
         match segment.id() {
-            b"ST" => {
-                self.covered.0.get_or_insert(start);
+            b"DXS" => {
+                envelope.body_at.get_or_insert(place.next);
+                if let Some(first) = self.segments.first() {
+                    self.warnings.push(first.line(), Oddity::BeforeStart, first.raw());
+                }
             }
-            b"G85" => {
-                self.covered.1.get_or_insert(start);
+            b"ST" if envelope.set_at.is_none() => {
+                envelope.set_at = Some(place.start);
+                envelope.set_index = index;
             }
-            id if !segment.is_regular() => {
-                let oddity = if id.is_ascii() { Oddity::NotASegment } else { Oddity::NotPrintable };
-                self.warnings.push(Warning::new(segment.line(), oddity, id));
+            b"G85" if envelope.checksum_at.is_none() => {
+                envelope.checksum_at = Some(place.start);
+                envelope.sent = segment.element(1).and_then(hexadecimal);
+                if envelope.sent.is_none() {
+                    self.warnings.push(line, Oddity::BadChecksum, segment.raw());
+                }
             }
-            _ => {}
+            // Cut off behind its star it counts nothing, and is no end.
+            b"SE" if envelope.end_index.is_none() => {
+                envelope.end_index = segment.element(1).map(|_| index);
+            }
+            b"DXE" if !envelope.has_tail => {
+                envelope.has_tail = true;
+                if let Some(at) = segment.raw().iter().position(|byte| *byte == b'<') {
+                    self.warnings.push(line, Oddity::Wrapper, &segment.raw()[at..]);
+                }
+            }
+            b"ST" | b"G85" | b"SE" | b"DXE" => self.warnings.push(line, Oddity::Repeated, segment.raw()),
+            _ if !segment.is_regular() => self.warnings.push(line, Oddity::NotASegment, segment.raw()),
+            id => {
+                envelope.has_counters |= is_counter(id);
+                if is_behind {
+                    self.warnings.push(line, Oddity::AfterEnd, segment.raw());
+                }
+            }
         }
         self.segments.push(segment);
     }
 
-    fn check_envelope(&mut self) {
+    /// Judges the envelope when all lines are there. `is_cut`: the last line has no end.
+    pub(crate) fn finish(&mut self, is_cut: bool) {
+        let first = self.segments.first().map_or(1, Segment::line);
         let last = self.segments.last().map_or(1, Segment::line);
-        for id in [b"DXS".as_slice(), b"ST"] {
-            if self.find(id).is_none() {
-                let first = self.segments.first().map_or(1, Segment::line);
-                self.warnings.push(Warning::new(first, Oddity::MissingEnvelope, id));
+        let Envelope { body_at, set_at, checksum_at, end_index, has_tail, .. } = self.envelope;
+        let parts = [
+            (body_at.is_some(), first, b"DXS".as_slice()),
+            (set_at.is_some(), first, b"ST"),
+            (checksum_at.is_some(), last, b"G85"),
+            (end_index.is_some(), last, b"SE"),
+            (has_tail, last, b"DXE"),
+        ];
+        if self.is_truncated() {
+            let end = self.segments.last().map_or(b"".as_slice(), Segment::raw);
+            self.warnings.insist(last, Oddity::Truncated, end);
+            if let Some(segment) = self.segments.last_mut()
+                && is_cut
+            {
+                *segment = segment.without_last_element();
             }
         }
-        let end = self.find(b"SE").filter(|end| end.element(1).is_some()).copied();
-        match end {
-            None => self.warnings.push(Warning::new(last, Oddity::Truncated, b"SE")),
-            Some(end) => self.check_count(&end),
+        for (is_there, line, id) in parts {
+            if !is_there {
+                self.warnings.insist(line, Oddity::MissingEnvelope, id);
+            }
         }
-        if end.is_some() && self.find(b"DXE").is_none() {
-            self.warnings.push(Warning::new(last, Oddity::MissingEnvelope, b"DXE"));
-        }
+        self.check_count();
     }
 
-    /// SE01 counts the segments from ST to SE. Many makers are off by one and some by hundreds, so
-    /// this is no verdict on the file.
-    fn check_count(&mut self, end: &Segment<'a>) {
-        let from = self.segments.iter().position(|segment| segment.id() == b"ST");
-        let to = self.segments.iter().position(|segment| segment.id() == b"SE");
-        if let (Some(from), Some(to), Ok(Some(counted))) = (from, to, end.number(1))
-            && usize::try_from(counted).is_ok_and(|counted| to >= from && counted != to - from + 1)
-        {
-            let text = format!("{counted} for {}", to - from + 1);
-            self.warnings.push(Warning::new(end.line(), Oddity::SegmentCount, text.as_bytes()));
+    /// SE01 counts the segments from ST to SE. Many makers are off by one and some by hundreds.
+    fn check_count(&mut self) {
+        let Envelope { set_at: Some(_), set_index, end_index: Some(end_index), .. } = self.envelope else {
+            return;
+        };
+        let end = self.segments[end_index];
+        let counted = end.number(1).ok().flatten().and_then(|count| usize::try_from(count).ok());
+        if counted.is_some_and(|counted| end_index.checked_sub(set_index) != counted.checked_sub(1)) {
+            self.warnings.push(end.line(), Oddity::SegmentCount, end.raw());
         }
     }
 }
 
+/// Whether a segment holds counters; those that only configure or identify may be a preamble.
+fn is_counter(id: &[u8]) -> bool {
+    matches!(id, [b'V' | b'P' | b'C' | b'D' | b'L' | b'T', b'A', ..] | [b'D', b'B', ..])
+}
+
 fn hexadecimal(digits: &[u8]) -> Option<u16> {
-    let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.len() <= 4)?;
-    u16::from_str_radix(digits, 16).ok()
+    let mut value = 0;
+    for digit in digits {
+        value = value << 4 | u16::from(hex(*digit)?);
+    }
+    (digits.len() <= 4).then_some(value)
 }

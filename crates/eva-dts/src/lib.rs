@@ -42,18 +42,36 @@
 //! Every other segment is kept and can be walked through with [`Dump::segments`].
 #![forbid(unsafe_code)]
 
+mod amount;
+mod clock;
 mod crc;
 mod dump;
-mod read;
-mod report;
+mod event;
+mod fields;
+mod identity;
+#[cfg(feature = "serde")]
+mod json;
+mod owned;
+mod parse;
+mod product;
+mod reading;
 mod segment;
+mod text;
+mod totals;
+mod vendor;
 mod warning;
 
+pub use amount::{Amount, Both, Count, Minor, Money};
+pub use clock::{Date, Moment, Time};
 pub use crc::{Crc, CrcStatus, crc16};
-pub use dump::{Dump, parse};
-pub use report::{
-    Amount, Both, CashIn, CashOut, CoinTube, Currency, Device, Event, Identity, Payment, Product, Reads,
-    Report, SoldOut, Temperature, Totals,
-};
+pub use dump::Dump;
+pub use event::{Event, Reads, Service};
+pub use identity::{Currency, Device, Identity};
+pub use parse::parse;
+pub use product::{Payment, PriceList, Product, SoldOut};
+pub use reading::{Reading, Report};
 pub use segment::Segment;
+pub use text::Text;
+pub use totals::{Bill, CashIn, CashOut, Cashless, CoinTube, Totals};
+pub use vendor::{Card, Column, Temperature};
 pub use warning::{Oddity, Warning};

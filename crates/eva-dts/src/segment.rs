@@ -1,39 +1,38 @@
 //! Lines and their elements, without a copy.
 
-use std::borrow::Cow;
+use crate::text::{self, Text};
 
-/// The value that means "never set" in 32-bit controllers.
+/// The value that 32-bit controllers send for "never set".
 const UNSET: u64 = u32::MAX as u64;
 
-/// One line: an identifier and its elements.
+/// One line: an identifier and its elements, `PA2*65*8125`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment<'a> {
-    id: &'a [u8],
-    elements: &'a [u8],
+    text: &'a [u8],
+    id_length: u32,
     line: u32,
 }
 
 impl<'a> Segment<'a> {
     /// Reads a line without its end; `None` for an empty one.
     pub(crate) fn read(line: &'a [u8], number: u32) -> Option<Self> {
-        let line = line.trim_ascii();
-        if line.is_empty() {
+        let text = trim(line);
+        if text.is_empty() {
             return None;
         }
-        let star = line.iter().position(|byte| *byte == b'*').unwrap_or(line.len());
-        let elements = line.get(star + 1..).unwrap_or_default();
-        Some(Self { id: line[..star].trim_ascii(), elements, line: number })
+        let star = text.iter().position(|byte| *byte == b'*').unwrap_or(text.len());
+        // An identifier of 4 GB is no identifier.
+        Some(Self { text, id_length: u32::try_from(star).unwrap_or(0), line: number })
     }
 
     /// The identifier: `PA2`.
     pub fn id(&self) -> &'a [u8] {
-        self.id
+        self.text[..self.id_length as usize].trim_ascii_end()
     }
 
-    /// Whether the identifier looks like one: two or three capitals and digits.
-    pub fn is_regular(&self) -> bool {
-        matches!(self.id.len(), 2..=5)
-            && self.id.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+    /// The whole line as it stands, without its end.
+    pub fn raw(&self) -> &'a [u8] {
+        self.text
     }
 
     /// The line in the file, counted from 1.
@@ -41,80 +40,63 @@ impl<'a> Segment<'a> {
         self.line
     }
 
-    /// The elements as they stand, empty ones included.
-    pub fn elements(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        self.elements.split(|byte| *byte == b'*')
+    /// Whether the identifier looks like one: two to five capitals and digits.
+    pub fn is_regular(&self) -> bool {
+        let id = self.id();
+        matches!(id.len(), 2..=5) && id.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
     }
 
-    /// An element by the specification's number, from 1; `None` when absent or empty.
+    /// The elements as they stand, empty ones included.
+    pub fn elements(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let elements = self.text.get(self.id_length as usize + 1..).unwrap_or_default();
+        elements.split(|byte| *byte == b'*')
+    }
+
+    /// An element by the standard's number, from 1; `None` when absent or empty.
     pub fn element(&self, number: usize) -> Option<&'a [u8]> {
         let element = self.elements().nth(number.checked_sub(1)?)?.trim_ascii();
         (!element.is_empty()).then_some(element)
     }
 
     /// An element as text, with its `^XX^` escapes undone.
-    pub fn text(&self, number: usize) -> Option<Cow<'a, str>> {
-        self.element(number).map(unescape)
+    pub fn text(&self, number: usize) -> Option<Text<'a>> {
+        self.element(number).map(text::decode)
     }
 
-    /// An element as a number: leading zeros and blanks do not count, the unset mark is `None`.
-    /// `Err` when it is something else.
+    /// An element as a number: leading zeros and blanks do not count, the mark for unset is `None`.
+    ///
+    /// # Errors
+    /// The element, when it is no number.
     pub fn number(&self, number: usize) -> Result<Option<u64>, &'a [u8]> {
-        let Some(digits) = self.element(number) else {
-            return Ok(None);
-        };
-        match parse(digits) {
-            Some(UNSET) => Ok(None),
-            Some(value) => Ok(Some(value)),
-            None => Err(digits),
-        }
+        self.element(number).map_or(Ok(None), parse_number)
+    }
+
+    /// The segment without its last element, which the end of the file cut short.
+    pub(crate) fn without_last_element(self) -> Self {
+        let end = self.text.iter().rposition(|byte| *byte == b'*').unwrap_or(self.text.len());
+        Self { text: &self.text[..end], ..self }
     }
 }
 
-fn parse(digits: &[u8]) -> Option<u64> {
+/// A trimmed, non-empty element as a number.
+pub(crate) fn parse_number(digits: &[u8]) -> Result<Option<u64>, &[u8]> {
     let mut value: u64 = 0;
     for digit in digits {
         let digit = digit.wrapping_sub(b'0');
         if digit > 9 {
-            return None;
+            return Err(digits);
         }
-        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
+        value = value.checked_mul(10).and_then(|tens| tens.checked_add(u64::from(digit))).ok_or(digits)?;
     }
-    Some(value)
+    Ok((value != UNSET).then_some(value))
 }
 
-/// `^2A^` is an asterisk. What the escapes above 7Fh mean depends on the maker's code page, which
-/// no file names: UTF-8 where it fits, else Latin-1.
-fn unescape(raw: &[u8]) -> Cow<'_, str> {
-    if !raw.contains(&b'^') && raw.is_ascii() && !raw.contains(&0) {
-        return String::from_utf8_lossy(raw);
+/// Without blanks and control characters at both ends: tools leave XON, NUL and Ctrl-Z there.
+fn trim(mut line: &[u8]) -> &[u8] {
+    while let [0..=b' ' | 0x7F, rest @ ..] | [rest @ .., 0..=b' ' | 0x7F] = line {
+        line = rest;
     }
-    let mut bytes = Vec::with_capacity(raw.len());
-    let mut rest = raw;
-    while let [first, tail @ ..] = rest {
-        match (first, tail) {
-            (b'^', [high, low, b'^', after @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
-                bytes.push(hex(*high) << 4 | hex(*low));
-                rest = after;
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    let text = match String::from_utf8(bytes) {
-        Ok(text) => text,
-        Err(error) => error.into_bytes().into_iter().map(char::from).collect(),
-    };
-    Cow::Owned(text.replace('\0', "\u{fffd}"))
-}
-
-fn hex(digit: u8) -> u8 {
-    match digit {
-        b'0'..=b'9' => digit - b'0',
-        _ => (digit & 0x5f) - b'A' + 10,
-    }
+    line
 }
 
 #[cfg(test)]
@@ -141,15 +123,21 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_undone() {
-        assert_eq!(segment("PA1*01*100*A^2A^B").text(3).unwrap(), "A*B");
-        assert_eq!(segment("PA1*01*100*^D7^^E8^").text(3).unwrap(), "\u{d7}\u{e8}");
-        assert_eq!(segment("PA1*01*100*^C3^^A9^").text(3).unwrap(), "é");
-        assert_eq!(segment("PA1*01*100*5^ broken^zz^").text(3).unwrap(), "5^ broken^zz^");
+    fn a_number_too_large_is_no_number_and_no_panic() {
+        assert!(segment("VA1*99999999999999999999999").number(1).is_err());
+        assert_eq!(segment("VA1*18446744073709551615").number(1), Ok(Some(u64::MAX)));
     }
 
     #[test]
-    fn a_number_too_large_is_no_number_and_no_panic() {
-        assert!(segment("VA1*99999999999999999999999").number(1).is_err());
+    fn blanks_and_control_characters_around_a_line_do_not_count() {
+        assert_eq!(Segment::read(b"\x11\x02 VA1*5 \x1a\0", 1).unwrap().raw(), b"VA1*5");
+        assert_eq!(Segment::read(b" \0\x1a", 1), None);
+    }
+
+    #[test]
+    fn a_line_without_elements_has_none() {
+        assert_eq!(segment("ST").element(1), None);
+        assert_eq!(segment("ST").elements().count(), 1);
+        assert_eq!(segment("*1").id(), b"");
     }
 }

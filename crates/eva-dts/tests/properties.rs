@@ -71,7 +71,9 @@ proptest! {
 fn a_file_of_very_many_products_or_dumps_is_read_in_one_go() {
     let products: Vec<String> = (0..100_000).map(|number| format!("PA1*{number}*100")).collect();
     let file = capture(&products);
-    assert_eq!(parse(&file)[0].report().products.len(), 100_000);
+    let report = parse(&file)[0].report();
+    assert_eq!((report.segments, report.products.len()), (100_005, 10_000), "no machine has so many");
+    assert!(report.warnings.iter().any(|warning| warning.oddity == Oddity::TooMany));
 
     let dumps = capture(&["VA1*1*1".to_owned()]).repeat(20_000);
     assert_eq!(parse(&dumps).len(), 20_000);
