@@ -20,7 +20,7 @@ pub struct Both<T> {
 }
 
 /// A number of things and what they are worth.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Amount {
     /// How many.
     pub count: Option<Count>,

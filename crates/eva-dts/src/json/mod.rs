@@ -6,6 +6,7 @@
 
 mod machine;
 mod money;
+mod sales;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
