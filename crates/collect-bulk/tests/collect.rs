@@ -71,14 +71,6 @@ fn company(app: App) -> App {
         .rpc("collect_credentials_checked", Answer::status(204, ""))
 }
 
-fn called(app: &App, function: &str) -> Vec<Value> {
-    app.calls()
-        .iter()
-        .filter(|call| call.url.ends_with(&format!("/rpc/{function}")))
-        .map(ironferry::testing::Call::json)
-        .collect()
-}
-
 #[test]
 fn what_is_new_is_downloaded_and_stored() {
     let app = company(site(App::new(collect_bulk::handle)))
@@ -99,11 +91,11 @@ fn what_is_new_is_downloaded_and_stored() {
             "batching": { "limit": 100, "offset": 0, "totalAvailable": 3, "hasMore": false, "nextOffset": null },
         })
     );
-    let stored = &called(&app, "collect_dex_store")[0]["p_captures"];
+    let stored = &app.rpc_calls("collect_dex_store")[0]["p_captures"];
     assert_eq!(stored.as_array().unwrap().len(), 2);
     assert_eq!((&stored[0]["case_serial"], &stored[0]["raw_content"]), (&json!("0042"), &json!(DEX)));
     assert_eq!(stored[0]["captured_at"], "2026-01-01T08:30:00Z");
-    assert_eq!(called(&app, "collect_dex_finish")[0]["p_success"], true);
+    assert_eq!(app.rpc_calls("collect_dex_finish")[0]["p_success"], true);
     let asked = app.calls();
     let listing =
         asked.iter().find(|call| call.url == format!("{SITE}/dex") && call.method == "POST").unwrap();
@@ -122,10 +114,10 @@ fn a_batch_is_a_part_of_a_list_that_does_not_shrink() {
         reply.json()["batching"],
         json!({ "limit": 4, "offset": 4, "totalAvailable": 10, "hasMore": true, "nextOffset": 8 })
     );
-    assert_eq!(called(&app, "collect_dex_unseen")[0]["p_dex_ids"], json!([4, 5, 6, 7]));
+    assert_eq!(app.rpc_calls("collect_dex_unseen")[0]["p_dex_ids"], json!([4, 5, 6, 7]));
     // More is to come, so the company stays due.
-    assert_eq!(called(&app, "collect_dex_release").len(), 1);
-    assert!(called(&app, "collect_dex_finish").is_empty());
+    assert_eq!(app.rpc_calls("collect_dex_release").len(), 1);
+    assert!(app.rpc_calls("collect_dex_finish").is_empty());
 }
 
 #[test]
@@ -176,7 +168,7 @@ fn each_fault_of_the_site_has_its_status_and_code() {
             company(site(App::new(collect_bulk::handle))).on("POST", "dex.example.com/dex", answer.clone());
         let reply = app.send("POST", "/collect-bulk", &service(), "");
         assert_eq!((reply.status(), reply.json()["code"].as_str()), (status, Some(code)), "{answer:?}");
-        assert_eq!(called(&app, "collect_dex_finish")[0]["p_success"], false);
+        assert_eq!(app.rpc_calls("collect_dex_finish")[0]["p_success"], false);
     }
 }
 
@@ -187,7 +179,7 @@ fn a_refused_login_is_noted() {
         .on("POST", "dex.example.com/login", Answer::status(302, "").header("location", "/login"));
     let reply = app.send("POST", "/collect-bulk", &service(), "");
     assert_eq!((reply.status(), reply.json()["code"].as_str()), (502, Some("LOGIN_REFUSED")));
-    assert_eq!(called(&app, "collect_credentials_checked")[0]["p_status"], "invalid");
+    assert_eq!(app.rpc_calls("collect_credentials_checked")[0]["p_status"], "invalid");
 }
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -222,7 +214,7 @@ fn a_user_collects_the_company_that_is_theirs_whatever_header_they_send() {
         .on("POST", "dex.example.com/dex", list(&[row(1, "0042")]));
     let headers = [("authorization", token.as_str()), ("x-company-id", "another"), ("x-run-id", COMPANY)];
     assert_eq!(app.send("POST", "/collect-bulk", &headers, "").status(), 200);
-    let claim = &called(&app, "collect_dex_claim_one")[0];
+    let claim = &app.rpc_calls("collect_dex_claim_one")[0];
     assert_eq!(claim["p_company_id"], COMPANY);
     assert_ne!(claim["p_run_id"], COMPANY, "a user cannot work under another run's lease");
     let asked = app.calls();
@@ -254,7 +246,7 @@ fn a_login_is_tried_before_it_is_saved_and_never_logged() {
         .to_string();
     let reply = refusing.send("PUT", "/collect-bulk/credentials", &service(), body);
     assert_eq!((reply.status(), reply.json()["code"].as_str()), (400, Some("LOGIN_REFUSED")));
-    assert!(called(&refusing, "collect_credentials_save").is_empty());
+    assert!(refusing.rpc_calls("collect_credentials_save").is_empty());
     assert!(!format!("{:?}", refusing.logs()).contains("hunter2"));
 
     for inside in

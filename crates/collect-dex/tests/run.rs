@@ -31,14 +31,6 @@ fn collector() -> App {
         .rpc("collect_dex_end", Answer::status(204, ""))
 }
 
-fn called(app: &App, function: &str) -> Vec<Value> {
-    app.calls()
-        .iter()
-        .filter(|call| call.url.ends_with(&format!("/rpc/{function}")))
-        .map(ironferry::testing::Call::json)
-        .collect()
-}
-
 #[test]
 fn a_run_collects_what_is_due_and_says_whom_it_skipped() {
     let app = collector()
@@ -61,7 +53,7 @@ fn a_run_collects_what_is_due_and_says_whom_it_skipped() {
     assert_eq!(handed_over.headers["x-service-key"], ironferry::testing::SERVICE_KEY);
     assert_eq!(handed_over.headers["x-company-id"], "company-1");
     assert_eq!(handed_over.headers["x-run-id"], summary["run_id"].as_str().unwrap());
-    let ended = &called(&app, "collect_dex_end")[0];
+    let ended = &app.rpc_calls("collect_dex_end")[0];
     assert_eq!((&ended["p_status"], &ended["p_summary"]), (&json!("succeeded"), &summary));
 }
 
@@ -75,9 +67,9 @@ fn a_tick_is_accepted_at_once_and_works_on() {
     let reply = app.post_as_service("/collect-dex", r#"{"triggered_by":"cron"}"#);
     assert_eq!(reply.status(), 202);
     let run_id = reply.json()["run_id"].clone();
-    let ended = &called(&app, "collect_dex_end")[0];
+    let ended = &app.rpc_calls("collect_dex_end")[0];
     assert_eq!((&ended["p_run_id"], &ended["p_summary"]["totalRecords"]), (&run_id, &json!(3)));
-    assert_eq!(called(&app, "collect_dex_claim")[0]["p_triggered_by"], "cron");
+    assert_eq!(app.rpc_calls("collect_dex_claim")[0]["p_triggered_by"], "cron");
 }
 
 #[test]
@@ -99,7 +91,7 @@ fn one_companys_failure_and_slowness_are_its_own() {
         summary["results"].as_array().unwrap().iter().filter_map(|one| one["error"].as_str()).collect();
     errors.sort_unstable();
     assert_eq!(errors, ["a service did not answer in time", "the DEX site answered 500"]);
-    let finished = called(&app, "collect_dex_finish");
+    let finished = app.rpc_calls("collect_dex_finish");
     assert_eq!(finished.iter().filter(|one| one["p_success"] == false).count(), 2);
 }
 

@@ -162,6 +162,12 @@ impl App {
         self.script.calls()
     }
 
+    /// What a database function was called with, in order.
+    pub fn rpc_calls(&self, function: &str) -> Vec<Value> {
+        let path = format!("/rest/v1/rpc/{function}");
+        self.calls().iter().filter(|call| call.url.ends_with(&path)).map(Call::json).collect()
+    }
+
     /// The log lines, parsed.
     pub fn logs(&self) -> Vec<Value> {
         self.script
