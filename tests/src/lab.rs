@@ -48,12 +48,15 @@ impl Lab {
         Self::with(options, folder).await
     }
 
-    /// Starts a stack with these options, its state in the folder.
+    /// Starts a stack with these options, its state in the folder, and its scheduled jobs at rest.
     pub async fn with(options: Options, folder: PathBuf) -> Result<Self> {
         let folder = Folder(folder);
         let stack = Stack::start(options).await?;
         let api = Client::new(stack.api_url());
-        Ok(Self { stack, api, folder })
+        let lab = Self { stack, api, folder };
+        // Else a tick of pg_cron takes part in whatever story is told at that minute.
+        lab.db().await?.run("select cron.alter_job(jobid, active := false) from cron.job").await?;
+        Ok(lab)
     }
 
     /// Connects as the role `postgres`. A connection belongs to the test that opened it.
@@ -62,6 +65,15 @@ impl Lab {
         // It ends with the database or with the client; either is the test's own doing.
         tokio::spawn(connection);
         Ok(Db(client))
+    }
+
+    /// Sets a scheduled job going.
+    pub async fn schedule(&self, db: &Db, job: &str, schedule: &str) -> Result<()> {
+        let set =
+            "select cron.alter_job(jobid, schedule := $2, active := true) from cron.job where jobname = $1";
+        let jobs = db.rows(set, &[&job, &schedule]).await?;
+        ensure!(jobs.len() == 1, "there is no job {job}");
+        Ok(())
     }
 
     /// Calls a function as a service.

@@ -67,7 +67,7 @@ async fn run(lab: &Lab, site: &Site, accounts: &[Account], keep: bool) -> Result
     }
     say("3 companies with their logins, sealed");
     // Every 5 minutes in a project; a demo need not wait that long.
-    db.run("select cron.schedule('collect-dex', '* * * * *', 'select private.collect_dex_tick()')").await?;
+    lab.schedule(&db, "collect-dex", "* * * * *").await?;
     let took = wait_for_cron(&db).await?;
     show(&db, took).await?;
     if keep {

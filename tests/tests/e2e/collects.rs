@@ -37,7 +37,7 @@ async fn a_cron_tick_becomes_rows() -> Result<()> {
     let scheduled = db.text("select schedule from cron.job where jobname = 'collect-dex'", &[]).await?;
     assert_eq!(scheduled, "*/5 * * * *");
     // The same job, sooner. pg_cron fires it, pg_net calls the gateway, the gateway the function.
-    db.run("select cron.schedule('collect-dex', '* * * * *', 'select private.collect_dex_tick()')").await?;
+    lab.schedule(&db, "collect-dex", "* * * * *").await?;
     let done = "select exists (select from public.collection_runs where triggered_by = 'cron' and status = 'succeeded' and total_records = 6)";
     db.wait_for("a run by cron", Duration::from_secs(90), done).await?;
 
@@ -135,7 +135,7 @@ async fn two_overlapping_ticks_never_collect_the_same_company_twice() -> Result<
     let (first, second, third) = tokio::try_join!(tick(), tick(), tick())?;
     let summaries = [first.json()?, second.json()?, third.json()?];
     let processed: u64 = summaries.iter().filter_map(|one| one["companiesProcessed"].as_u64()).sum();
-    assert_eq!(processed, 20);
+    assert_eq!(processed, 20, "{summaries:#?}");
     let stats = site.stats();
     assert_eq!(stats.logins.values().sum::<u64>() - logins_before, 20, "each company logged in once");
     assert!(stats.downloads.len() == 120 && stats.downloads.values().all(|times| *times == 1));
