@@ -113,7 +113,9 @@ select set_eq(
     $$ select name from our_functions where has_function_privilege('authenticated', oid, 'execute') $$,
     array[
         'private.my_companies()', 'private.my_managed_companies()', 'private.is_member(uuid)',
-        'my_company_id()', 'dex_last_4hrs(machines)'
+        'my_company_id()', 'dex_last_4hrs(machines)', 'private.company_timezone(jsonb)',
+        'dex_sales_by_day(date,date,uuid,uuid)', 'dex_sales_by_machine(date,date,uuid)', 'dex_sales_by_product(date,date,uuid,uuid)',
+        'dex_events_acknowledge(bigint[])', 'machine_cash_collected(uuid,bigint,timestamp with time zone)'
     ],
     'users call these functions and no other'
 );
@@ -124,7 +126,9 @@ select set_eq(
         'collect_dex_finish(uuid,uuid,boolean,integer,text)', 'collect_dex_release(uuid,uuid[])',
         'collect_dex_end(uuid,text,jsonb,text)', 'collect_dex_unseen(uuid,bigint[])', 'collect_dex_store(uuid,json)',
         'collect_credentials_save(uuid,text,text,text,text,uuid)', 'collect_credentials_checked(uuid,text)',
-        'dex_last_4hrs(machines)'
+        'dex_last_4hrs(machines)', 'collect_dex_around(uuid,json)', 'private.company_timezone(jsonb)',
+        'dex_sales_by_day(date,date,uuid,uuid)', 'dex_sales_by_machine(date,date,uuid)', 'dex_sales_by_product(date,date,uuid,uuid)',
+        'dex_events_acknowledge(bigint[])', 'machine_cash_collected(uuid,bigint,timestamp with time zone)'
     ],
     'functions with a service key call these and no other'
 );

@@ -104,6 +104,42 @@ fn what_is_new_is_downloaded_and_stored() {
 }
 
 #[test]
+fn sales_are_what_the_counters_gained_since_the_capture_before() {
+    let body = "ST*001*0001\r\nID1*S1*M1\r\nVA1*700*7\r\nPA1*010*100\r\nPA2*7*700\r\n";
+    let file = format!(
+        "DXS*ABC0000001*VA*V0/6*1\r\n{body}G85*{:04X}\r\nSE*7*0001\r\nDXE*1*1\r\n",
+        eva_dts::crc16(body.as_bytes())
+    );
+    let before = json!({ "0042": [{
+        "dex_id": 10, "captured_at": 1_767_240_000_000_000_i64,
+        "counters": { "serial": "S1", "lines": [[null, "vends", 4, 400], ["010", "vends", 4, 400]] },
+    }] });
+    let app = company(site(App::new(collect_bulk::handle)))
+        .rpc("collect_dex_unseen", Answer::json(json!([11])))
+        .rpc("collect_dex_around", Answer::json(before))
+        .rpc("collect_dex_store", Answer::json(json!([{ "dex_id": 11, "outcome": "stored" }])))
+        .on("POST", "/dex/getRawDex/", Answer::status(200, file))
+        .on("POST", "dex.example.com/dex", list(&[row(11, "0042")]));
+    assert_eq!(app.send("POST", "/collect-bulk", &service(), "").json()["recordsCount"], 1);
+    assert_eq!(
+        app.rpc_calls("collect_dex_around")[0]["p_captures"],
+        json!([{ "dex_id": 11, "case_serial": "0042", "captured_at": "2026-01-01T08:30:00Z" }])
+    );
+    let stored = &app.rpc_calls("collect_dex_store")[0]["p_captures"][0];
+    assert_eq!(
+        stored["sales"],
+        json!({
+            "around": [10],
+            "counters": { "serial": "S1", "lines": [[null, "vends", 7, 700], ["010", "vends", 7, 700]] },
+            "intervals": [{
+                "from": 10, "to": 11, "continuity": "continuous",
+                "sales": [[null, "vends", 3, 300], ["010", "vends", 3, 300]],
+            }],
+        })
+    );
+}
+
+#[test]
 fn a_batch_is_a_part_of_a_list_that_does_not_shrink() {
     let rows: Vec<Value> = (0..10).map(|id| row(id, "0042")).collect();
     let app = company(site(App::new(collect_bulk::handle)))

@@ -2,10 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use eva_dts::Report;
+use eva_dts::{Flaw, Key, Report, Snapshot};
 use serde::Serialize;
 use time::format_description::well_known::Rfc3339;
 
+use crate::sales::{self, Sales};
 use crate::vendor::Listed;
 
 /// A row of `dex_captures`, as `collect_dex_store` takes it.
@@ -33,6 +34,18 @@ pub struct Capture {
     pub has_errors: bool,
     /// Segments read.
     pub record_count: usize,
+    /// Why sales pass it over: `mismatch`, `truncated`, `no_counters`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flaw: Option<&'static str>,
+    /// What it adds to the sales of its machine, if nothing is wrong with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sales: Option<Sales>,
+    /// Its place among the captures of its machine.
+    #[serde(skip)]
+    pub key: Key,
+    /// Its counters, until `sales` is made of them; none when it has a flaw.
+    #[serde(skip)]
+    pub snapshot: Option<Snapshot>,
 }
 
 impl Capture {
@@ -44,7 +57,14 @@ impl Capture {
             _ => (STANDARD.encode(raw), "base64"),
         };
         // A file with several dumps holds the reading that was asked for in its last one.
-        let report = eva_dts::parse(raw).pop().map(|dump| dump.report()).unwrap_or_default();
+        let dumps = eva_dts::parse(raw);
+        let reading = dumps.last().map(eva_dts::Dump::reading).unwrap_or_default();
+        let key = sales::key(row.captured_at, row.dex_id);
+        let snapshot = Snapshot::of(key, &reading);
+        let flaw = match snapshot.flaw {
+            _ if snapshot.lines.is_empty() => Some("no_counters"),
+            flaw => flaw.map(Flaw::name),
+        };
         Self {
             dex_id: row.dex_id,
             case_serial: row.case_serial.clone(),
@@ -52,10 +72,14 @@ impl Capture {
             firmware: row.firmware.clone(),
             raw_content,
             raw_encoding,
-            crc_status: report.crc.status.name(),
-            has_errors: report.has_errors(),
-            record_count: report.segments,
-            parsed: report,
+            crc_status: reading.crc.status.name(),
+            has_errors: reading.has_errors(),
+            record_count: reading.segments,
+            parsed: reading.into_owned(),
+            flaw,
+            sales: None,
+            key,
+            snapshot: flaw.is_none().then_some(snapshot),
         }
     }
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::capture::Capture;
 use crate::vendor::{Listed, Session, Window};
-use crate::{Budget, Claim, store};
+use crate::{Budget, Claim, sales, store};
 
 /// How far back the first collection goes.
 const FIRST_DAYS: i64 = 30;
@@ -138,7 +138,7 @@ impl Download<'_> {
                     Err(error) => self.failed(row.dex_id, error.to_string()),
                 }
             }
-            self.record(&captures).await?;
+            self.record(captures).await?;
             if !open {
                 return Ok(false);
             }
@@ -146,12 +146,15 @@ impl Download<'_> {
         Ok(true)
     }
 
-    async fn record(&mut self, captures: &[Capture]) -> Result<()> {
+    async fn record(&mut self, mut captures: Vec<Capture>) -> Result<()> {
         if captures.is_empty() {
             return Ok(());
         }
         self.budget.spend();
-        for stored in store::record(self.cx, &self.claim.company_id, captures).await? {
+        let around = store::around(self.cx, &self.claim.company_id, &captures).await?;
+        sales::add(&mut captures, around);
+        self.budget.spend();
+        for stored in store::record(self.cx, &self.claim.company_id, &captures).await? {
             match stored.outcome.as_str() {
                 "stored" => {
                     self.collected.records += 1;

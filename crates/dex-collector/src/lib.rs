@@ -2,7 +2,7 @@
 //! `collect-bulk` (one) share it.
 //!
 //! `company` is the flow. `vendor` speaks to the DEX site, `capture` reads what was downloaded,
-//! `store` speaks to Postgres, `credentials` seals and opens logins, `budget` says when to stop.
+//! `sales` what it adds to the machine's sales, `store` speaks to Postgres, `credentials` seals and opens logins, `budget` says when to stop.
 #![forbid(unsafe_code)]
 
 pub mod budget;
@@ -10,6 +10,7 @@ pub mod capture;
 pub mod company;
 mod cookies;
 pub mod credentials;
+pub mod sales;
 pub mod store;
 pub mod vendor;
 

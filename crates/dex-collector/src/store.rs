@@ -10,6 +10,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::capture::Capture;
 use crate::credentials::Sealed;
+use crate::sales::Around;
 
 /// Who set a run off; `collection_runs.triggered_by`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +128,35 @@ pub struct Stored {
     /// Why it was rejected.
     #[serde(default)]
     pub error: Option<String>,
+}
+
+/// What is stored around these captures: what their sales depend on. Nothing is asked when none of
+/// them has counters.
+pub async fn around(cx: &Context, company_id: &str, captures: &[Capture]) -> Result<Around> {
+    #[derive(Serialize)]
+    struct Place<'a> {
+        dex_id: i64,
+        case_serial: &'a str,
+        captured_at: &'a str,
+    }
+    #[derive(Serialize)]
+    struct Arguments<'a> {
+        p_company_id: &'a str,
+        p_captures: Vec<Place<'a>>,
+    }
+    let sound = captures.iter().filter(|capture| capture.snapshot.is_some());
+    let p_captures: Vec<Place<'_>> = sound
+        .map(|capture| Place {
+            dex_id: capture.dex_id,
+            case_serial: &capture.case_serial,
+            captured_at: &capture.captured_at,
+        })
+        .collect();
+    if p_captures.is_empty() {
+        return Ok(Around::default());
+    }
+    let arguments = Arguments { p_company_id: company_id, p_captures };
+    cx.db().rpc("collect_dex_around", &arguments).fetch().await
 }
 
 /// Stores captures, each in a transaction of its own.

@@ -48,5 +48,19 @@ async fn real_captures_arrive_byte_by_byte_with_their_verdicts_and_sums() -> Res
     if files.iter().any(|file| file.dex_id == 23_062_970) {
         assert_eq!(db.text(damaged, &[]).await?, "23062970");
     }
+    // Of each machine, intervals add up to what its counters gained, and selections to the intervals.
+    let machines = "select count(*) from (
+            select machine_id,
+                (array_agg(counters order by captured_at desc, dex_id desc))[1] #>> '{lines,0,2}' as last,
+                (array_agg(counters order by captured_at, dex_id))[1] #>> '{lines,0,2}' as first
+            from public.dex_captures where counters is not null group by machine_id
+        ) as machine
+        where not exists (select from public.dex_intervals where machine_id = machine.machine_id and continuity <> 'continuous')
+          and last::bigint - first::bigint <> (select sum(vends) from public.dex_intervals where machine_id = machine.machine_id)";
+    assert_eq!(db.count(machines, &[]).await?, 0);
+    let selections = "select count(*) from public.dex_intervals as whole
+        where vends is distinct from (select sum(vends) from public.dex_sales as part
+            where part.machine_id = whole.machine_id and part.to_dex_id = whole.to_dex_id)";
+    assert_eq!(db.count(selections, &[]).await?, 0);
     lab.stop().await
 }

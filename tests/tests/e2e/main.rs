@@ -9,4 +9,5 @@ mod delegates;
 mod edges;
 mod limits;
 mod migrations;
+mod sales;
 mod sites;
