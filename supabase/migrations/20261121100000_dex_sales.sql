@@ -93,6 +93,8 @@ create table public.dex_sales (
     token_minor      bigint,
     free_vends       bigint,
     test_vends       bigint,
+    currency         text,
+    decimals         smallint not null default 2,
     created_at       timestamptz not null default now(),
     updated_at       timestamptz not null default now(),
     primary key (machine_id, to_dex_id, selection),
@@ -100,7 +102,7 @@ create table public.dex_sales (
         references public.dex_intervals on delete cascade
 );
 comment on table public.dex_sales is
-    'What a selection sold in an interval; selections that sold nothing have no row. Currency and decimals are the interval''s.';
+    'What a selection sold in an interval; selections that sold nothing have no row.';
 comment on column public.dex_sales.machine_id is 'The machine.';
 comment on column public.dex_sales.to_dex_id is 'The capture that ends the interval.';
 comment on column public.dex_sales.selection is 'PA101, as text: 010 and 10 are two.';
@@ -118,6 +120,8 @@ comment on column public.dex_sales.token_vends is 'Paid by token (PA7 of TA).';
 comment on column public.dex_sales.token_minor is 'Their worth.';
 comment on column public.dex_sales.free_vends is 'Free vends (PA4).';
 comment on column public.dex_sales.test_vends is 'Test vends (PA3).';
+comment on column public.dex_sales.currency is 'ISO 4217: the company''s setting, or what the machine says.';
+comment on column public.dex_sales.decimals is 'Digits behind the point: 2 for cents.';
 comment on column public.dex_sales.created_at is 'When the row was made.';
 comment on column public.dex_sales.updated_at is 'When the row was last changed.';
 create index dex_sales_company on public.dex_sales (company_id, ended_at);

@@ -73,7 +73,9 @@ comment on function private.dex_currency(uuid, jsonb) is
 create function private.dex_store_sales(p_company_id uuid, p_machine_id uuid, p_capture jsonb) returns void
 language plpgsql security definer set search_path = '' as $$
 declare
-    v_around bigint[];
+    v_around   bigint[];
+    v_currency constant text := private.dex_currency(p_company_id, p_capture -> 'parsed_data');
+    v_decimals constant smallint := coalesce((p_capture #>> '{parsed_data,currency,decimals}')::smallint, 2);
 begin
     v_around := private.dex_around(
         p_machine_id, (p_capture ->> 'captured_at')::timestamptz, (p_capture ->> 'dex_id')::bigint
@@ -132,18 +134,20 @@ begin
             p_machine_id, p_company_id, timed.from_dex_id, timed.to_dex_id, timed.started_at, timed.ended_at, timed.continuity,
             whole.vends, whole.value_minor, whole.cash_vends, whole.cash_minor, whole.cashless_vends, whole.cashless_minor,
             whole.token_vends, whole.token_minor, whole.free_vends, whole.test_vends, whole.cash_box_minor, whole.bills_minor,
-            private.dex_currency(p_company_id, p_capture -> 'parsed_data'), coalesce((p_capture #>> '{parsed_data,currency,decimals}')::smallint, 2)
+            v_currency, v_decimals
         from timed
         left join summed as whole on whole.to_dex_id = timed.to_dex_id and whole.selection is null
     )
     insert into public.dex_sales (
         machine_id, company_id, to_dex_id, selection, product_name, started_at, ended_at,
-        vends, value_minor, cash_vends, cash_minor, cashless_vends, cashless_minor, token_vends, token_minor, free_vends, test_vends
+        vends, value_minor, cash_vends, cash_minor, cashless_vends, cashless_minor, token_vends, token_minor, free_vends, test_vends,
+        currency, decimals
     )
     select
         p_machine_id, p_company_id, timed.to_dex_id, part.selection, product.name, timed.started_at, timed.ended_at,
         part.vends, part.value_minor, part.cash_vends, part.cash_minor, part.cashless_vends, part.cashless_minor,
-        part.token_vends, part.token_minor, part.free_vends, part.test_vends
+        part.token_vends, part.token_minor, part.free_vends, part.test_vends,
+        v_currency, v_decimals
     from timed
     join summed as part on part.to_dex_id = timed.to_dex_id and part.selection is not null
     left join product on product.selection = part.selection;

@@ -148,7 +148,7 @@ language sql stable set search_path = '' as $$
     select
         part.company_id, part.machine_id, machine.case_serial, part.selection,
         (array_agg(part.product_name order by part.ended_at desc) filter (where part.product_name is not null))[1],
-        whole.currency, whole.decimals,
+        part.currency, part.decimals,
         coalesce(sum(part.vends), 0)::bigint, coalesce(sum(part.value_minor), 0)::bigint,
         sum(part.cash_minor)::bigint, sum(part.cashless_minor)::bigint
     from public.companies as company
@@ -157,11 +157,10 @@ language sql stable set search_path = '' as $$
         on part.company_id = company.id
        and part.ended_at >= (p_from::timestamp at time zone zone.name)
        and part.ended_at < ((p_to + 1)::timestamp at time zone zone.name)
-    join public.dex_intervals as whole on whole.machine_id = part.machine_id and whole.to_dex_id = part.to_dex_id
     join public.machines as machine on machine.id = part.machine_id
     where (p_company_id is null or company.id = p_company_id)
       and (p_machine_id is null or part.machine_id = p_machine_id)
-    group by part.company_id, part.machine_id, machine.case_serial, part.selection, whole.currency, whole.decimals
+    group by part.company_id, part.machine_id, machine.case_serial, part.selection, part.currency, part.decimals
     order by 9 desc, machine.case_serial, part.selection;
 $$;
 comment on function public.dex_sales_by_product(date, date, uuid, uuid) is

@@ -201,6 +201,8 @@ async fn show(db: &Db, took: Duration) -> Result<()> {
         bail!("nothing was collected: {}", db.text(results, &[]).await?);
     }
     println!("\n{captures} captures of {machines} machines, collected in {:.2} s.", took.as_secs_f64());
+    let between = db.count("select coalesce(sum(vends), 0)::bigint from public.dex_intervals", &[]).await?;
+    println!("Between the first and the last capture of each machine: {between} vends.");
     Ok(())
 }
 

@@ -139,7 +139,8 @@ async fn an_operator_asks_what_was_sold_what_is_wrong_and_where_the_cash_is() ->
         machines.as_array().into_iter().flatten().find(|one| one["cash_to_collect_minor"].as_u64() > Some(0));
     let Some(machine) = machine else { panic!("no machine has cash: {machines}") };
     let due = machine["cash_to_collect_minor"].as_u64();
-    let collected = ask("rpc/machine_cash_collected", json!({ "p_machine_id": machine["machine_id"] })).await?;
+    let collected =
+        ask("rpc/machine_cash_collected", json!({ "p_machine_id": machine["machine_id"] })).await?;
     assert_eq!(collected.as_u64(), due);
     let left = ask(
         &format!(
