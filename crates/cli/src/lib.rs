@@ -16,4 +16,5 @@
 #![forbid(unsafe_code)]
 
 pub mod commands;
+pub mod remote;
 pub mod stack;

@@ -1,0 +1,157 @@
+//! A project that is asked over HTTP: what it is shown, and what is said when it refuses.
+
+mod site;
+
+use std::time::{Duration, Instant};
+
+use ferry::remote::{Method, Place, Remote, RemoteError, Target};
+use serde_json::{Value, json};
+use site::{Answer, Site};
+
+const LEGACY: &str = "eyJ.legacy.key";
+
+fn remote(url: &str, keys: &[(&str, &str)]) -> Remote {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let place = Place { environment: keys.iter().map(owned).collect(), ..Place::default() };
+    Remote::find(&Target { url: Some(url.to_owned()), local: false }, &place).expect("all is set")
+}
+
+#[tokio::test]
+async fn a_function_is_shown_the_service_key_and_nothing_else() {
+    let site = Site::start(|_| Answer::json(200, &json!({"success": true}))).await;
+    let remote = remote(&site.url, &[("SERVICE_API_KEY", "one,two"), ("SUPABASE_SECRET_KEY", "sb_secret_1")]);
+    let reply = remote.function(Method::POST, "collect-dex?x=1", Some(&json!({"company": "a"}))).await;
+    assert_eq!(reply.expect("an answer").success().expect("success"), json!({"success": true}));
+    let seen = site.last();
+    assert_eq!((seen.method.as_str(), seen.path.as_str()), ("POST", "/functions/v1/collect-dex?x=1"));
+    assert_eq!(seen.json(), json!({"company": "a"}));
+    assert_eq!(seen.header("x-service-key"), Some("one"));
+    assert_eq!((seen.header("apikey"), seen.header("authorization")), (None, None));
+}
+
+#[tokio::test]
+async fn without_a_service_key_the_secret_key_opens_functions() {
+    let site = Site::start(|_| Answer::json(200, &Value::Null)).await;
+    let new = remote(&site.url, &[("SUPABASE_SECRET_KEY", "sb_secret_1")]);
+    new.function(Method::GET, "health", None).await.expect("an answer");
+    assert_eq!(
+        (site.last().header("apikey"), site.last().header("authorization")),
+        (Some("sb_secret_1"), None)
+    );
+    let legacy = remote(&site.url, &[("SUPABASE_SERVICE_ROLE_KEY", LEGACY)]);
+    legacy.function(Method::GET, "health", None).await.expect("an answer");
+    assert_eq!(site.last().header("apikey"), Some(LEGACY));
+    assert_eq!(site.last().header("authorization"), Some("Bearer eyJ.legacy.key"));
+}
+
+#[tokio::test]
+async fn a_database_function_gets_its_arguments_and_the_secret_key() {
+    let site = Site::start(|_| Answer::json(200, &json!([{"day": "2026-11-20", "vends": 3}]))).await;
+    let remote = remote(&site.url, &[("SERVICE_API_KEY", "one"), ("SUPABASE_SECRET_KEY", "sb_secret_1")]);
+    let rows: Vec<Value> = remote.rpc("dex_sales", &json!({"p_days": 3})).await.expect("rows");
+    assert_eq!(rows[0]["vends"], 3);
+    let seen = site.last();
+    assert_eq!((seen.method.as_str(), seen.path.as_str()), ("POST", "/rest/v1/rpc/dex_sales"));
+    assert_eq!((seen.json(), seen.header("apikey")), (json!({"p_days": 3}), Some("sb_secret_1")));
+    assert_eq!(seen.header("x-service-key"), None);
+}
+
+#[tokio::test]
+async fn rows_are_read_page_by_page_up_to_the_limit() {
+    let site = Site::start(|request| {
+        let range = request.header("range").expect("a range");
+        let (from, to) = range.split_once('-').expect("from and to");
+        let (from, to): (u64, u64) = (from.parse().expect("a number"), to.parse().expect("a number"));
+        Answer::json(200, &(from..=to.min(1_499)).collect())
+    })
+    .await;
+    let remote = remote(&site.url, &[("SUPABASE_SECRET_KEY", "sb_secret_1")]);
+    let all: Vec<u64> = remote
+        .select("things", 5_000, |query| query.select("id").eq("kind", "a b&c").order("id"))
+        .await
+        .expect("rows");
+    assert_eq!(all, (0..1_500).collect::<Vec<_>>());
+    assert_eq!(site.count(), 2);
+    assert_eq!(site.last().path, "/rest/v1/things?select=id&kind=eq.a+b%26c&order=id");
+    let some: Vec<u64> = remote.select("things", 10, |query| query).await.expect("rows");
+    assert_eq!((some.len(), site.last().header("range")), (10, Some("0-9")));
+}
+
+#[tokio::test]
+async fn a_refused_key_is_called_by_its_name_and_not_shown() {
+    let problem = json!({"success": false, "error": "the service key is wrong", "code": "INVALID_SERVICE_KEY", "request_id": "r-1"});
+    let site = Site::start(move |_| Answer::json(401, &problem)).await;
+    let remote = remote(&site.url, &[("SERVICE_API_KEY", "topsecret")]);
+    let error = remote.function(Method::GET, "collect-dex/runs", None).await.expect_err("it is refused");
+    let told = error.to_string();
+    for part in [
+        "SERVICE_API_KEY",
+        "environment",
+        "collect-dex",
+        "the service key is wrong",
+        "INVALID_SERVICE_KEY",
+        "r-1",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(!told.contains("topsecret") && !error.is_usage(), "{told}");
+    let no_key =
+        remote.rpc::<Value>("anything", &json!({})).await.expect_err("SERVICE_API_KEY opens no database");
+    assert!(no_key.is_usage() && no_key.to_string().contains("SUPABASE_SECRET_KEY"), "{no_key}");
+}
+
+#[tokio::test]
+async fn refusals_are_told_with_their_code_and_request() {
+    let site = Site::start(|request| match request.path.as_str() {
+        "/functions/v1/a" => Answer::json(
+            409,
+            &json!({"error": "it is being collected", "code": "COLLECTING", "request_id": "r-2"}),
+        ),
+        "/functions/v1/b" => Answer { status: 503, body: "<html>\nbad day".into(), location: None },
+        "/functions/v1/c" => {
+            Answer { status: 302, body: String::new(), location: Some("https://elsewhere.test/".to_owned()) }
+        }
+        _ => Answer::json(
+            404,
+            &json!({"code": "PGRST202", "message": "no such function", "hint": "dex_sale", "details": null}),
+        ),
+    })
+    .await;
+    let remote = remote(&site.url, &[("SUPABASE_SECRET_KEY", "sb_secret_1")]);
+    let function = async |path: &str| remote.function(Method::GET, path, None).await.expect("an answer");
+    let told = async |path: &str| function(path).await.success().expect_err("a refusal").to_string();
+    assert_eq!(told("a").await, "a answered 409: it is being collected (COLLECTING, request r-2)");
+    assert_eq!(told("b").await, "b answered 503: <html> bad day");
+    assert_eq!(told("c").await, "c answered 302, a redirect to https://elsewhere.test/: is the URL right?");
+    assert_eq!(function("a").await.json["code"], "COLLECTING", "who wants to can read it");
+    let error = remote.rpc::<Value>("dex_sales", &json!({})).await.expect_err("a refusal");
+    assert_eq!(error.to_string(), "dex_sales answered 404: no such function (PGRST202, hint: dex_sale)");
+    assert!(
+        matches!(error, RemoteError::Refused { status: 404, code: Some(code), .. } if code == "PGRST202")
+    );
+}
+
+#[tokio::test]
+async fn another_shape_is_told_and_by_whom() {
+    let site = Site::start(|_| Answer::json(200, &json!({"vends": 3}))).await;
+    let remote = remote(&site.url, &[("SUPABASE_SECRET_KEY", "sb_secret_1")]);
+    let error = remote.rpc::<Vec<Value>>("dex_sales", &json!({})).await.expect_err("no rows");
+    assert!(error.to_string().starts_with("dex_sales answered in an unexpected shape"), "{error}");
+}
+
+#[tokio::test]
+async fn nobody_there_and_no_answer_are_told_apart() {
+    let keys = [("SUPABASE_SECRET_KEY", "sb_secret_1")];
+    let nobody = remote("http://127.0.0.1:1", &keys);
+    let error = nobody.function(Method::GET, "health", None).await.expect_err("nobody is there");
+    let told = error.to_string();
+    assert!(matches!(error, RemoteError::Unreachable { .. }), "{error:?}");
+    assert!(told.contains("http://127.0.0.1:1 cannot be reached") && told.contains("refused"), "{told}");
+
+    let silent = Site::start_silent().await;
+    let start = Instant::now();
+    let remote = remote(&silent.url, &keys).patient_for(Duration::from_millis(200));
+    let error = remote.function(Method::GET, "health", None).await.expect_err("no answer");
+    assert_eq!(error, RemoteError::TimedOut { url: silent.url.clone(), within: Duration::from_millis(200) });
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
