@@ -1,9 +1,11 @@
 //! The commands, one file each. This file is what `ferry --help` shows.
 
+mod dex;
 mod down;
 mod logs;
 mod paint;
 mod status;
+mod table;
 mod up;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::remote::RemoteError;
 use crate::stack::Options;
 use crate::stack::state::Folder;
 
@@ -35,7 +38,8 @@ const EXAMPLES: &str = "Examples:
   ferry up --detach            start it in the background
   ferry status                 addresses, keys and the health of each part
   ferry logs collect-dex -f    follow a function's log
-  ferry down                   stop the stack in the background";
+  ferry down                   stop the stack in the background
+  ferry dex show audit.dex     what a vending machine says of itself";
 
 #[derive(Subcommand)]
 enum Command {
@@ -47,6 +51,9 @@ enum Command {
     Status(status::Arguments),
     /// Show what the parts of the stack wrote
     Logs(logs::Arguments),
+    /// Read the audit files of vending machines (EVA-DTS, DEX)
+    #[command(subcommand)]
+    Dex(dex::Command),
     /// Print the completions for a shell
     #[command(
         after_help = "Example:\n  ferry completions bash > ~/.local/share/bash-completion/completions/ferry"
@@ -64,35 +71,63 @@ pub fn run() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             anstream::eprintln!("{} {error:#}", paint::bad("error:"));
-            ExitCode::FAILURE
+            if is_misuse(&error) { ExitCode::from(MISUSE) } else { ExitCode::FAILURE }
         }
     }
 }
 
+/// What clap exits with too.
+const MISUSE: u8 = 2;
 /// `ferry status` and `ferry logs` without a stack to show.
 const NOT_RUNNING: u8 = 3;
 
+/// The fault is in how the command was called: a file that is not there, a setting that is missing.
+#[derive(thiserror::Error, Debug)]
+#[error("{0}")]
+struct Misuse(String);
+
+fn is_misuse(error: &anyhow::Error) -> bool {
+    error.is::<Misuse>() || error.downcast_ref().is_some_and(RemoteError::is_usage)
+}
+
 impl Cli {
     fn run(self) -> Result<ExitCode> {
-        if let Command::Completions { shell } = self.command {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Self::command(), "ferry", &mut script);
-            paint::line(String::from_utf8_lossy(&script).trim_end());
-            return Ok(ExitCode::SUCCESS);
+        let scope = Scope { project: self.project, state: self.state };
+        match self.command {
+            Command::Up(arguments) => {
+                let (options, folder) = scope.stack()?;
+                up::run(arguments, options, &folder)
+            }
+            Command::Down => down::run(&scope.stack()?.1),
+            Command::Status(arguments) => status::run(&arguments, &scope.stack()?.1),
+            Command::Logs(arguments) => logs::run(&arguments, &scope.stack()?.1),
+            Command::Dex(command) => dex::run(&command),
+            Command::Completions { shell } => {
+                let mut script = Vec::new();
+                clap_complete::generate(shell, &mut Self::command(), "ferry", &mut script);
+                paint::line(String::from_utf8_lossy(&script).trim_end());
+                Ok(ExitCode::SUCCESS)
+            }
         }
+    }
+}
+
+/// The project and its stack, as the command line names them.
+struct Scope {
+    project: Option<PathBuf>,
+    state: Option<PathBuf>,
+}
+
+impl Scope {
+    /// For commands that run a stack: there must be a project.
+    fn stack(self) -> Result<(Options, Folder)> {
         let project = match self.project {
             Some(project) => project,
             None => find_project(&std::env::current_dir().context("where are we?")?)?,
         };
         let options = Options { state: self.state, ..Options::new(project) };
         let folder = options.state_folder()?;
-        match self.command {
-            Command::Up(arguments) => up::run(arguments, options, &folder),
-            Command::Down => down::run(&folder),
-            Command::Status(arguments) => status::run(&arguments, &folder),
-            Command::Logs(arguments) => logs::run(&arguments, &folder),
-            Command::Completions { .. } => Ok(ExitCode::SUCCESS),
-        }
+        Ok((options, folder))
     }
 }
 
