@@ -15,8 +15,6 @@ pub(super) enum Tone {
     Bad,
     Faint,
     Bold,
-    /// A bar of a chart.
-    Bar,
 }
 
 impl Tone {
@@ -28,7 +26,6 @@ impl Tone {
             Tone::Bad => AnsiColor::Red.on_default().bold(),
             Tone::Faint => Style::new().dimmed(),
             Tone::Bold => Style::new().bold(),
-            Tone::Bar => AnsiColor::Cyan.on_default(),
         }
     }
 

@@ -55,13 +55,13 @@ pub(super) struct Cell {
 }
 
 impl Cell {
-    pub(super) fn new(text: impl ToString) -> Self {
+    pub(super) fn new(text: &(impl ToString + ?Sized)) -> Self {
         Self { text: paint::harmless(&text.to_string()), tone: Tone::Plain }
     }
 
     /// An empty cell where there is nothing to tell.
     pub(super) fn maybe(text: Option<impl ToString>) -> Self {
-        text.map_or_else(Self::default, Self::new)
+        text.map_or_else(Self::default, |text| Self::new(&text))
     }
 
     pub(super) fn tone(self, tone: Tone) -> Self {
@@ -77,13 +77,13 @@ impl From<&str> for Cell {
 
 impl From<String> for Cell {
     fn from(text: String) -> Self {
-        Self::new(text)
+        Self::new(&text)
     }
 }
 
 impl From<u64> for Cell {
     fn from(number: u64) -> Self {
-        Self::new(number)
+        Self::new(&number)
     }
 }
 

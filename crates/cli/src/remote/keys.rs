@@ -6,7 +6,7 @@ use std::fmt;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::settings::Source;
+use super::variables::Source;
 use super::{RemoteError, bearer, header};
 
 /// A key, its name and where it was found. Displays and debugs without its value.

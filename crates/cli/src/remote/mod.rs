@@ -17,6 +17,7 @@ mod error;
 mod keys;
 mod reply;
 mod settings;
+mod variables;
 
 use std::time::Duration;
 

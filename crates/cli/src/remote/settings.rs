@@ -2,13 +2,13 @@
 //! stack that runs.
 
 use std::collections::HashMap;
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use url::Url;
 
 use super::RemoteError;
 use super::keys::{self, Key};
+use super::variables::{Source, Variables, read_file};
 use crate::stack::keys::Keys;
 use crate::stack::state::Folder;
 
@@ -44,24 +44,6 @@ impl Place {
     }
 }
 
-/// Where a setting was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    Environment,
-    EnvFile,
-    LocalStack,
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Source::Environment => "from the environment",
-            Source::EnvFile => "from .env",
-            Source::LocalStack => "of the local stack",
-        })
-    }
-}
-
 /// Everything that is needed to ask.
 pub(super) struct Settings {
     pub(super) url: Url,
@@ -75,8 +57,7 @@ pub(super) fn find(target: &Target, place: &Place) -> Result<Settings, RemoteErr
             RemoteError::Setting("no local stack is running; `ferry up --detach` starts one".to_owned())
         });
     }
-    let mut set =
-        Variables { environment: &place.environment, file: None, project: place.project.as_deref() };
+    let mut set = Variables::of(place);
     let url = match &target.url {
         Some(url) => Some(url.clone()),
         None => set.get("SUPABASE_URL")?.map(|(url, _)| url),
@@ -129,48 +110,6 @@ fn functions_own_key(place: &Place) -> Result<Option<String>, RemoteError> {
     let Some(project) = &place.project else { return Ok(None) };
     let file = read_file(&project.join("supabase/functions/.env"))?;
     Ok(file.get(keys::SERVICE).filter(|key| !key.is_empty()).cloned())
-}
-
-/// The environment first, then `.env`, which is read when it is needed.
-struct Variables<'a> {
-    environment: &'a HashMap<String, String>,
-    file: Option<HashMap<String, String>>,
-    project: Option<&'a Path>,
-}
-
-impl Variables<'_> {
-    /// An empty variable is none.
-    fn get(&mut self, name: &str) -> Result<Option<(String, Source)>, RemoteError> {
-        let set = |found: Option<&String>| found.filter(|value| !value.trim().is_empty()).cloned();
-        if let Some(value) = set(self.environment.get(name)) {
-            return Ok(Some((value, Source::Environment)));
-        }
-        if self.file.is_none() {
-            self.file =
-                Some(self.project.map_or_else(|| Ok(HashMap::new()), |at| read_file(&at.join(".env")))?);
-        }
-        Ok(set(self.file.as_ref().and_then(|file| file.get(name))).map(|value| (value, Source::EnvFile)))
-    }
-}
-
-/// A file of `NAME=value`, without touching the environment of this process. A missing one is empty.
-fn read_file(path: &Path) -> Result<HashMap<String, String>, RemoteError> {
-    let failure = |reason: String| RemoteError::Setting(format!("{}: {reason}", path.display()));
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
-        Err(error) => return Err(failure(error.to_string())),
-    };
-    dotenvy::from_read_iter(text.as_bytes())
-        .collect::<Result<_, _>>()
-        // Its own message would quote the line, and with it perhaps a key.
-        .map_err(|error| match error {
-            dotenvy::Error::LineParse(line, _) => {
-                let number = text.find(line.trim_end()).map_or(1, |at| text[..at].lines().count() + 1);
-                failure(format!("line {number} is not of the form NAME=value"))
-            }
-            _ => failure("it cannot be understood".to_owned()),
-        })
 }
 
 #[cfg(test)]

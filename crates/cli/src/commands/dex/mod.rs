@@ -1,7 +1,7 @@
 //! `ferry dex`: the audit files of vending machines, read without any project.
 
 mod check;
-
+mod diff;
 mod files;
 mod money;
 mod show;
@@ -18,12 +18,15 @@ pub(super) enum Command {
     Show(show::Arguments),
     /// Say of each file whether it is sound
     Check(check::Arguments),
+    /// Show what was sold between two captures of a machine, and what else changed
+    Diff(diff::Arguments),
 }
 
 pub(super) fn run(command: &Command) -> Result<ExitCode> {
     match command {
         Command::Show(arguments) => show::run(arguments),
         Command::Check(arguments) => check::run(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
     }
 }
 

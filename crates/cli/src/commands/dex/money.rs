@@ -12,7 +12,11 @@ pub(super) struct Purse<'a> {
 
 impl<'a> Purse<'a> {
     pub(super) fn of(reading: &'a Reading<'_>) -> Self {
-        Self { currency: &reading.currency }
+        Self::in_currency(&reading.currency)
+    }
+
+    pub(super) fn in_currency(currency: &'a Currency<'a>) -> Self {
+        Self { currency }
     }
 
     /// `EUR`, where the file says so in letters. Many write other things into that field.

@@ -45,7 +45,7 @@ fn print_verdict(dump: &Dump<'_>, reading: &Reading<'_>) {
 fn print_identity(reading: &Reading<'_>) {
     let identity = &reading.identity;
     let currency = &reading.currency;
-    let mut money = vec![format!("{} decimals", currency.decimals)];
+    let mut money = vec![decimals(currency.decimals)];
     money.extend(currency.alpha.as_deref().map(str::to_owned));
     money.extend(currency.numeric.as_deref().map(|code| match currency.iso_numeric() {
         Some(iso) => format!("ISO 4217 {iso:03}"),
@@ -110,4 +110,8 @@ fn print_devices(reading: &Reading<'_>) {
         section("Devices");
         table.print();
     }
+}
+
+fn decimals(decimals: u8) -> String {
+    if decimals == 1 { "1 decimal".to_owned() } else { format!("{decimals} decimals") }
 }

@@ -1,0 +1,71 @@
+//! Variables of the environment and of `.env`.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+
+use super::{Place, RemoteError};
+
+/// Where a setting was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    Environment,
+    EnvFile,
+    LocalStack,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Source::Environment => "from the environment",
+            Source::EnvFile => "from .env",
+            Source::LocalStack => "of the local stack",
+        })
+    }
+}
+
+/// The environment first, then `.env`, which is read when it is needed.
+pub(super) struct Variables<'a> {
+    environment: &'a HashMap<String, String>,
+    file: Option<HashMap<String, String>>,
+    project: Option<&'a Path>,
+}
+
+impl<'a> Variables<'a> {
+    pub(super) fn of(place: &'a Place) -> Self {
+        Self { environment: &place.environment, file: None, project: place.project.as_deref() }
+    }
+
+    /// An empty variable is none.
+    pub(super) fn get(&mut self, name: &str) -> Result<Option<(String, Source)>, RemoteError> {
+        let set = |found: Option<&String>| found.filter(|value| !value.trim().is_empty()).cloned();
+        if let Some(value) = set(self.environment.get(name)) {
+            return Ok(Some((value, Source::Environment)));
+        }
+        if self.file.is_none() {
+            self.file =
+                Some(self.project.map_or_else(|| Ok(HashMap::new()), |at| read_file(&at.join(".env")))?);
+        }
+        Ok(set(self.file.as_ref().and_then(|file| file.get(name))).map(|value| (value, Source::EnvFile)))
+    }
+}
+
+/// A file of `NAME=value`, without touching the environment of this process. A missing one is empty.
+pub(super) fn read_file(path: &Path) -> Result<HashMap<String, String>, RemoteError> {
+    let failure = |reason: String| RemoteError::Setting(format!("{}: {reason}", path.display()));
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
+        Err(error) => return Err(failure(error.to_string())),
+    };
+    dotenvy::from_read_iter(text.as_bytes())
+        .collect::<Result<_, _>>()
+        // Its own message would quote the line, and with it perhaps a key.
+        .map_err(|error| match error {
+            dotenvy::Error::LineParse(line, _) => {
+                let number = text.find(line.trim_end()).map_or(1, |at| text[..at].lines().count() + 1);
+                failure(format!("line {number} is not of the form NAME=value"))
+            }
+            _ => failure("it cannot be understood".to_owned()),
+        })
+}
