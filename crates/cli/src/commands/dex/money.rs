@@ -25,9 +25,9 @@ impl<'a> Purse<'a> {
         (alpha.len() == 3 && alpha.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(alpha)
     }
 
-    /// A heading: `Value EUR`.
-    pub(super) fn heading(self, name: &str) -> String {
-        self.code().map_or_else(|| name.to_owned(), |code| format!("{name} {code}"))
+    /// The heading of values: `EUR`, or `Value` where nobody knows of what.
+    pub(super) fn heading(self) -> String {
+        self.code().unwrap_or("Value").to_owned()
     }
 
     /// `12.50`

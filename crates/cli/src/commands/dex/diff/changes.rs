@@ -1,6 +1,9 @@
 //! What else changed: prices, faults and events, cash.
 
-use eva_dts::{Amount, Both, Continuity, Event, Minor, Moment, Reading};
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+
+use eva_dts::{Amount, Both, Continuity, Event, Minor, Moment, Product, Reading};
 use serde::Serialize;
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -10,26 +13,43 @@ pub(super) struct Price {
     pub(super) to: Minor,
 }
 
-/// Of selections that both have; the first of each counts.
+/// Products by their selection; of one that is listed twice the first counts.
+pub(super) struct Products<'a>(HashMap<&'a str, &'a Product<'a>>);
+
+impl<'a> Products<'a> {
+    pub(super) fn of(reading: &'a Reading<'_>) -> Self {
+        // The first one shall win: it is put in last.
+        Self(reading.products.iter().rev().map(|product| (product.selection.as_ref(), product)).collect())
+    }
+
+    pub(super) fn get(&self, selection: &str) -> Option<&'a Product<'a>> {
+        self.0.get(selection).copied()
+    }
+
+    /// Those of a file, each once, in its order.
+    pub(super) fn in_order<'b>(&'b self, reading: &'b Reading<'_>) -> impl Iterator<Item = &'b Product<'b>> {
+        let is_first = |product: &&'b Product<'b>| {
+            self.get(&product.selection).is_some_and(|first| std::ptr::eq(first, *product))
+        };
+        reading.products.iter().filter(is_first)
+    }
+}
+
+/// Of selections that both have.
 pub(super) fn prices(before: &Reading<'_>, after: &Reading<'_>) -> Vec<Price> {
-    let changed = after.products.iter().filter_map(|new| {
-        let old = before.products.iter().find(|old| old.selection == new.selection)?;
-        let (from, to) = (old.price?, new.price?);
+    let known = Products::of(before);
+    let changed = Products::of(after);
+    let changed = changed.in_order(after).filter_map(|new| {
+        let (from, to) = (known.get(&new.selection)?.price?, new.price?);
         (from != to).then(|| Price { selection: new.selection.to_string(), from, to })
     });
-    let mut prices: Vec<Price> = Vec::new();
-    for price in changed {
-        if prices.iter().all(|known| known.selection != price.selection) {
-            prices.push(price);
-        }
-    }
-    prices
+    changed.collect()
 }
 
 /// The selections of one capture that the other does not have.
 pub(super) fn missing(of: &Reading<'_>, other: &Reading<'_>) -> Vec<String> {
-    let is_there = |selection: &str| other.products.iter().any(|product| product.selection == selection);
-    let missing = of.products.iter().filter(|product| !is_there(&product.selection));
+    let (own, others) = (Products::of(of), Products::of(other));
+    let missing = own.in_order(of).filter(|product| others.get(&product.selection).is_none());
     missing.map(|product| product.selection.to_string()).collect()
 }
 
@@ -44,14 +64,14 @@ pub(super) struct Events {
     pub(super) happened: Vec<Happened>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub(super) struct Named {
     pub(super) code: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) selection: Option<String>,
 }
 
-#[derive(Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub(super) struct Happened {
     #[serde(flatten)]
     pub(super) event: Named,
@@ -71,6 +91,7 @@ impl Named {
 pub(super) fn events(before: &Reading<'_>, after: &Reading<'_>) -> Events {
     let (was, is) = (active(before), active(after));
     let only = |these: &[Named], others: &[Named]| {
+        let others: HashSet<&Named> = others.iter().collect();
         these.iter().filter(|event| !others.contains(event)).cloned().collect()
     };
     Events { began: only(&is, &was), ended: only(&was, &is), happened: happened(before, after) }
@@ -78,24 +99,27 @@ pub(super) fn events(before: &Reading<'_>, after: &Reading<'_>) -> Events {
 
 /// Events that go on (EA2), and the faults of makers (MA5), which have a code alone.
 fn active(reading: &Reading<'_>) -> Vec<Named> {
-    let mut active: Vec<Named> = Vec::new();
-    for event in reading.events.iter().filter(|event| event.is_active).map(Named::of) {
-        if !active.contains(&event) {
-            active.push(event);
-        }
-    }
-    for code in &reading.errors {
-        if active.iter().all(|event| event.code != *code) {
-            active.push(Named { code: code.to_string(), selection: None });
-        }
-    }
-    active
+    let mut active: Vec<Named> =
+        reading.events.iter().filter(|event| event.is_active).map(Named::of).collect();
+    let codes: HashSet<String> = active.iter().map(|event| event.code.clone()).collect();
+    let faults = reading.errors.iter().filter(|code| !codes.contains(code.as_ref()));
+    active.extend(faults.map(|code| Named { code: code.to_string(), selection: None }));
+    each_once(active)
+}
+
+fn each_once<T: Clone + Eq + Hash>(list: Vec<T>) -> Vec<T> {
+    let mut seen = HashSet::new();
+    list.into_iter().filter(|one| seen.insert(one.clone())).collect()
 }
 
 fn happened(before: &Reading<'_>, after: &Reading<'_>) -> Vec<Happened> {
+    let mut known: HashMap<Named, Vec<&Event<'_>>> = HashMap::new();
+    for old in &before.events {
+        known.entry(Named::of(old)).or_default().push(old);
+    }
     let news = after.events.iter().filter_map(|new| {
         let event = Named::of(new);
-        let mut olds = before.events.iter().filter(|old| Named::of(old) == event);
+        let mut olds = known.get(&event).into_iter().flatten();
         if new.at.is_some() {
             let is_known = olds.any(|old| old.at == new.at);
             return (!is_known).then_some(Happened { event, at: new.at, times: None });
@@ -104,13 +128,7 @@ fn happened(before: &Reading<'_>, after: &Reading<'_>) -> Vec<Happened> {
         let times = new.count.since_init?.checked_sub(old).filter(|times| *times > 0)?;
         Some(Happened { event, at: None, times: Some(times) })
     });
-    let mut happened: Vec<Happened> = Vec::new();
-    for one in news {
-        if !happened.contains(&one) {
-            happened.push(one);
-        }
-    }
-    happened
+    each_once(news.collect())
 }
 
 /// Where the cash went.

@@ -197,8 +197,7 @@ fn fill(comparison: &mut Comparison, (before, after): Pair<'_>) {
     comparison.wrapped = sold::wrapped(&pair, interval);
     comparison.decimals = after.currency.decimals;
     comparison.currency = alpha(&after.currency).or_else(|| alpha(&before.currency));
-    comparison.totals = sold::totals(interval, None);
-    comparison.selections = sold::selections(interval, before, after);
+    (comparison.totals, comparison.selections) = sold::sold(interval, before, after);
     comparison.prices = changes::prices(before, after);
     comparison.added = changes::missing(after, before);
     comparison.removed = changes::missing(before, after);

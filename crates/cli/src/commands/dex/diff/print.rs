@@ -75,10 +75,10 @@ fn print_sales(comparison: &Comparison, purse: Purse<'_>) {
         Column::left("Sel"),
         Column::left("Name").optional().elastic(),
         Column::right("Vends"),
-        Column::right(purse.heading("Value")).optional(),
+        Column::right(purse.heading()).optional(),
     ];
     for (_, name) in PAID_BY {
-        columns.extend([Column::right(name).optional(), Column::right("Value").optional()]);
+        columns.extend([Column::right(name).optional(), Column::right(purse.heading()).optional()]);
     }
     columns.extend(GIVEN.map(|(_, name)| Column::right(name).optional()));
     let mut table = Table::new(columns).indent(2).empty("Nothing.");
@@ -118,8 +118,7 @@ fn print_prices(comparison: &Comparison, purse: Purse<'_>) {
     if !comparison.prices.is_empty() {
         section("Prices");
         let mut table =
-            Table::new([Column::left("Sel"), Column::right("From"), Column::right(purse.heading("To"))])
-                .indent(2);
+            Table::new([Column::left("Sel"), Column::right("From"), Column::right("To")]).indent(2);
         for price in &comparison.prices {
             table.row([
                 Cell::new(&price.selection),

@@ -1,7 +1,11 @@
 //! What was sold in an interval, by counter and selection.
 
-use eva_dts::{Amount, Continuity, Counter, Interval, Reading, Snapshot};
+use std::collections::HashMap;
+
+use eva_dts::{Amount, Continuity, Counter, Interval, Reading, Sale, Snapshot};
 use serde::Serialize;
+
+use super::changes::Products;
 
 #[derive(Serialize)]
 pub(super) struct Total {
@@ -35,43 +39,39 @@ pub(super) fn wrapped(pair: &[Snapshot; 2], interval: &Interval<'_>) -> usize {
     let fell = |old: Option<u64>, new: Option<u64>, sold: Option<u64>| {
         old.zip(new).is_some_and(|(old, new)| new < old) && sold.is_some_and(|sold| sold > 0)
     };
-    let came_round = |sale: &&eva_dts::Sale<'_>| {
-        let total = |snapshot: &Snapshot| {
-            let mut lines = snapshot.lines.iter();
-            lines
-                .find(|line| line.selection.as_deref() == sale.selection && line.counter == sale.counter)
-                .map(|line| line.total)
-                .unwrap_or_default()
-        };
-        let (old, new) = (total(before), total(after));
+    let totals = |snapshot: &Snapshot| -> HashMap<(Option<String>, Counter), Amount> {
+        let lines = snapshot.lines.iter();
+        lines.map(|line| ((line.selection.clone(), line.counter), line.total)).collect()
+    };
+    let (before, after) = (totals(before), totals(after));
+    let came_round = |sale: &&Sale<'_>| {
+        let line = (sale.selection.map(str::to_owned), sale.counter);
+        let total = |totals: &HashMap<_, Amount>| totals.get(&line).copied().unwrap_or_default();
+        let (old, new) = (total(&before), total(&after));
         fell(old.count, new.count, sale.sold.count) || fell(old.value, new.value, sale.sold.value)
     };
     interval.sales.iter().filter(came_round).count()
 }
 
-/// What the counters of a selection, or of the machine, gained.
-pub(super) fn totals(interval: &Interval<'_>, selection: Option<&str>) -> Vec<Total> {
-    let rows = interval.sales.iter().filter(|sale| sale.selection == selection);
-    rows.map(|sale| Total { counter: sale.counter.name(), sold: sale.sold }).collect()
-}
-
-/// In the order of the newer file.
-pub(super) fn selections(
+/// What the counters gained of the machine, and of each selection in the order of the newer file.
+pub(super) fn sold(
     interval: &Interval<'_>,
     before: &Reading<'_>,
     after: &Reading<'_>,
-) -> Vec<Selection> {
-    let mut selections: Vec<Selection> = Vec::new();
-    for product in &after.products {
-        let selection = product.selection.as_ref();
-        let sold = totals(interval, Some(selection));
-        if sold.is_empty() || selections.iter().any(|known| known.selection == selection) {
-            continue;
-        }
-        let known = before.products.iter().find(|known| known.selection == product.selection);
-        let name = product.name.as_ref().or_else(|| known.and_then(|known| known.name.as_ref()));
-        let name = name.map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
-        selections.push(Selection { selection: selection.to_owned(), name, sold });
+) -> (Vec<Total>, Vec<Selection>) {
+    let mut by: HashMap<Option<&str>, Vec<Total>> = HashMap::new();
+    for sale in &interval.sales {
+        let total = Total { counter: sale.counter.name(), sold: sale.sold };
+        by.entry(sale.selection).or_default().push(total);
     }
-    selections
+    let machine = by.remove(&None).unwrap_or_default();
+    let (known, products) = (Products::of(before), Products::of(after));
+    let selections = products.in_order(after).filter_map(|product| {
+        let sold = by.remove(&Some(product.selection.as_ref()))?;
+        let old_name = || known.get(&product.selection)?.name.as_ref();
+        let name = product.name.as_ref().or_else(old_name).map(|name| name.trim().to_owned());
+        let name = name.filter(|name| !name.is_empty());
+        Some(Selection { selection: product.selection.to_string(), name, sold })
+    });
+    (machine, selections.collect())
 }

@@ -24,9 +24,9 @@ pub(super) fn print(reading: &Reading<'_>) {
 fn amounts(purse: Purse<'_>) -> [Column; 4] {
     [
         Column::right("Vends").optional(),
-        Column::right(purse.heading("Value")).optional(),
+        Column::right(purse.heading()).optional(),
         Column::right("Reset vends").optional(),
-        Column::right(purse.heading("Reset value")).optional(),
+        Column::right(format!("Reset {}", purse.heading())).optional(),
     ]
 }
 
@@ -98,16 +98,13 @@ fn worth(both: Both<Option<Minor>>) -> Both<Amount> {
 }
 
 fn products(products: &[Product<'_>], purse: Purse<'_>) -> Table {
-    let first = [
-        Column::left("Sel"),
-        Column::left("Name").optional().elastic(),
-        Column::right(purse.heading("Price")).optional(),
-    ];
+    let first =
+        [Column::left("Sel"), Column::left("Name").optional().elastic(), Column::right("Price").optional()];
     let last = [
         Column::right("Free").optional(),
         Column::right("Test").optional(),
         Column::right("Left").optional(),
-        Column::left("By payment").optional().elastic(),
+        Column::left("By payment").optional(),
         Column::left("Sold out").optional(),
     ];
     let mut table = Table::new(first.into_iter().chain(amounts(purse)).chain(last)).indent(2);
@@ -183,9 +180,9 @@ fn sold_out(product: &Product<'_>) -> Cell {
 fn print_coins(reading: &Reading<'_>, purse: Purse<'_>) {
     let columns = [
         Column::right("Tube"),
-        Column::right(purse.heading("Coin")).optional(),
+        Column::right("Coin").optional(),
         Column::right("Coins"),
-        Column::right("Worth").optional(),
+        Column::right(purse.heading()).optional(),
         Column::left("").optional(),
     ];
     let mut tubes = Table::new(columns).indent(2);
@@ -205,7 +202,7 @@ fn print_coins(reading: &Reading<'_>, purse: Purse<'_>) {
         tubes.print();
     }
     let columns = [
-        Column::right(purse.heading("Bill")),
+        Column::right(purse.heading()),
         Column::right("Accepted").optional(),
         Column::right("Stacked").optional(),
         Column::right("Reset accepted").optional(),
@@ -229,7 +226,7 @@ fn print_columns(reading: &Reading<'_>, purse: Purse<'_>) {
         Column::left("Column"),
         Column::left("Motors").optional(),
         Column::right("By card").optional(),
-        Column::right(purse.heading("Value")).optional(),
+        Column::right(purse.heading()).optional(),
     ];
     let mut table = Table::new(columns).indent(2);
     for column in &reading.columns {
