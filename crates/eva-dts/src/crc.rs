@@ -77,9 +77,15 @@ pub(crate) fn judge(covered: Option<&[u8]>, sent: Option<u16>) -> Crc {
     };
     let mut sums = as_it_stands(covered);
     let mut verdict = sums.verdict(sent);
-    if verdict.is_none() {
-        sums = with_crlf(covered);
-        verdict = sums.verdict(sent);
+    if verdict != Some(CrcStatus::Valid) {
+        // Either may match by chance in one of the lesser ways; that line ends were changed on the way
+        // is the likelier story.
+        let crlf = with_crlf(covered);
+        if let Some(better) = crlf.verdict(sent).filter(|_| crlf.whole != sums.whole) {
+            (sums, verdict) = (crlf, Some(better));
+        } else if verdict.is_none() {
+            sums = crlf;
+        }
     }
     let otherwise = if sent == PLACEHOLDER { CrcStatus::Placeholder } else { CrcStatus::Mismatch };
     Crc { status: verdict.unwrap_or(otherwise), sent: Some(sent), computed: Some(sums.whole) }
@@ -163,6 +169,19 @@ mod tests {
             assert_eq!(status(covered, Some(crc16(LINES))), CrcStatus::Valid, "{ends:?}");
             assert_eq!(status(covered, Some(short)), CrcStatus::ValidNoFinalCrlf, "{ends:?}");
         }
+    }
+
+    #[test]
+    fn a_chance_match_of_changed_line_ends_does_not_hide_the_right_one() {
+        // Found by fuzzing.
+        let lesser = |lines: &str, right| as_it_stands(lines.as_bytes()).verdict(right);
+        let covered = (0..1_000_000_u32).find_map(|number| {
+            let lines = format!("ST*001*0001\nID1*{number}\nVA1*5*1\nVA2*0*0\n");
+            let right = crc16(lines.replace('\n', "\r\n").as_bytes());
+            lesser(&lines, right).is_some_and(|status| status != CrcStatus::Valid).then_some((lines, right))
+        });
+        let (lines, right) = covered.unwrap();
+        assert_eq!(status(Some(lines.as_bytes()), Some(right)), CrcStatus::Valid);
     }
 
     #[test]
