@@ -25,6 +25,8 @@ pub struct Event<'a> {
     pub milliseconds: Option<Count>,
     /// EA202 and EA203: how often.
     pub count: Both<Option<Count>>,
+    /// EA204, who did it, in the maker's numbers.
+    pub user: Option<Text<'a>>,
     /// EA205 is 1: it is so now.
     pub is_active: bool,
 }
@@ -79,6 +81,7 @@ impl<'a> Event<'a> {
         Some(Self {
             selection: named(&code).or_else(|| behind.filter(|_| is_of_a_column(&code)).cloned()),
             count: fields.numbers(3, 2),
+            user: fields.text(4),
             is_active: fields.flag(5),
             minutes: fields.number(6),
             code,

@@ -1,4 +1,4 @@
-//! Who: the machine, the devices in it, its currency. DXS, ID1, ID4, ID5, CB1, BA1, CA1, DA1, DB1.
+//! Who: the machine, the devices in it, its currency. DXS, ID1, ID4, ID5, CB1, BA1, CA1, DA1, DB1, AM1.
 
 use crate::amount::{Minor, Money};
 use crate::clock::Moment;
@@ -17,6 +17,8 @@ pub struct Identity<'a> {
     pub build: Option<Text<'a>>,
     /// ID104, location.
     pub location: Option<Text<'a>>,
+    /// ID105, whatever the operator wrote there.
+    pub user_field: Option<Text<'a>>,
     /// ID106, asset number.
     pub asset: Option<Text<'a>>,
     /// DXS01, three letters of the manufacturer and seven digits.
@@ -33,6 +35,8 @@ pub struct Identity<'a> {
     pub cashless_1: Option<Device<'a>>,
     /// DB1.
     pub cashless_2: Option<Device<'a>>,
+    /// AM1, what reads the machine and calls home.
+    pub audit_module: Option<Device<'a>>,
     /// ID501 to ID503: the machine's own clock when it was read.
     pub clock: Option<Moment>,
 }
@@ -71,10 +75,25 @@ impl Currency<'_> {
         Money { minor, decimals: self.decimals }
     }
 
-    /// The numeric ISO 4217 code, where ID402 has one: a 1 and three digits.
+    /// The numeric ISO 4217 code, where ID402 has one: a 1 and three digits. Some machines leave the 1
+    /// out, which is believed where three letters follow: `2*840*USD`, but not `0*039*050`. Mostly the
+    /// currency has to be known from elsewhere.
     pub fn iso_numeric(&self) -> Option<u16> {
-        let code = self.numeric.as_ref()?.strip_prefix('1')?;
-        if code.len() == 3 { code.parse().ok() } else { None }
+        let code = match self.numeric.as_ref()?.as_bytes() {
+            [b'1', code @ ..] if code.len() == 3 => code,
+            code if code.len() == 3 && self.iso_alpha().is_some() => code,
+            _ => return None,
+        };
+        if !code.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        std::str::from_utf8(code).ok()?.parse().ok()
+    }
+
+    /// ID403 where it is three capitals, as ISO 4217 has it, and not `N/A`, `1` or `050`.
+    pub fn iso_alpha(&self) -> Option<&str> {
+        let code = self.alpha.as_deref()?;
+        (code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(code)
     }
 }
 
@@ -106,6 +125,7 @@ impl<'a> Identity<'a> {
                 self.model = fields.text(2);
                 self.build = fields.text(3);
                 self.location = fields.text(4);
+                self.user_field = fields.text(5);
                 self.asset = fields.text(6);
             }
             b"ID5" => self.clock = clock(fields),
@@ -114,6 +134,7 @@ impl<'a> Identity<'a> {
             b"CA1" => self.coin_mechanism = device(fields),
             b"DA1" => self.cashless_1 = device(fields),
             b"DB1" => self.cashless_2 = device(fields),
+            b"AM1" => self.audit_module = device(fields),
             _ => return false,
         }
         true

@@ -49,6 +49,7 @@ impl Identity<'_> {
             model: own_some(self.model),
             build: own_some(self.build),
             location: own_some(self.location),
+            user_field: own_some(self.user_field),
             asset: own_some(self.asset),
             communication_id: own_some(self.communication_id),
             version: own_some(self.version),
@@ -57,6 +58,7 @@ impl Identity<'_> {
             coin_mechanism: device(self.coin_mechanism),
             cashless_1: device(self.cashless_1),
             cashless_2: device(self.cashless_2),
+            audit_module: device(self.audit_module),
             clock: self.clock,
         }
     }
@@ -86,6 +88,7 @@ impl Product<'_> {
             name: own_some(self.name),
             capacity: self.capacity,
             standard_level: self.standard_level,
+            standard_quantity: self.standard_quantity,
             is_missing: self.is_missing,
             level: self.level,
             minimum_level: self.minimum_level,
@@ -123,6 +126,7 @@ impl Event<'_> {
     fn into_owned(self) -> Event<'static> {
         Event {
             code: own(self.code),
+            user: own_some(self.user),
             selection: own_some(self.selection),
             at: self.at,
             minutes: self.minutes,

@@ -25,7 +25,10 @@ pub struct Product<'a> {
     pub capacity: Option<Count>,
     /// PA105, how many there are after filling.
     pub standard_level: Option<Count>,
-    /// PA107 is 1: the column is missing.
+    /// PA106, how many are filled in as a rule.
+    pub standard_quantity: Option<Count>,
+    /// PA107 is 1: the column is missing. Where all of them are, none is: NECTA's coffee machines mark
+    /// every selection, and sell.
     pub is_missing: bool,
     /// PA108, how many there are.
     pub level: Option<Count>,
@@ -143,6 +146,7 @@ impl<'a> Products<'a> {
             name: fields.text(3),
             capacity: fields.number(4),
             standard_level: fields.number(5),
+            standard_quantity: fields.number(6),
             is_missing: fields.flag(7),
             level: fields.number(8),
             minimum_level: fields.number(9),
@@ -213,6 +217,9 @@ impl<'a> Products<'a> {
     ///
     /// Some machines list payments before their products, or of products that they do not list.
     pub(crate) fn finish(mut self, warnings: &mut Warnings<'a>) -> Vec<Product<'a>> {
+        if self.list.iter().all(|product| product.is_missing) {
+            self.list.iter_mut().for_each(|product| product.is_missing = false);
+        }
         if self.elsewhere.is_empty() && self.is_ascending() {
             return self.list;
         }

@@ -65,8 +65,8 @@ pub struct CashIn {
     pub cash_box: Option<Minor>,
     /// Coins to the tubes.
     pub tubes: Option<Minor>,
-    /// In bills: CA309 and CA310, or else CA304 and CA308, which old North American machines count
-    /// in whole units.
+    /// In bills: CA309 and CA310, or else CA304 and CA308. These old North American machines write in
+    /// whole dollars; where the sum of the parts says so, they are turned into minor units.
     pub bills: Option<Minor>,
     /// Bills to the recycler.
     pub recycler: Option<Minor>,
@@ -115,9 +115,16 @@ pub struct CoinTube {
     pub value: Option<Minor>,
     /// CA1703, how many are in it, as far as the mechanism knows.
     pub coins: Option<Count>,
+    /// CA1704, how many were put in by hand.
+    pub inserted: Option<Count>,
+    /// CA1705, how many were taken out by hand.
+    pub dispensed: Option<Count>,
     /// CA1706: it is full.
     pub is_full: bool,
 }
+
+/// No coin in use is worth more minor units: some firmware sends garbage for what it has no coin for.
+const DEAREST_COIN: Minor = 20_000;
 
 /// A denomination of bills (CA14).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -214,12 +221,25 @@ fn cash_in(
     fields: &mut Fields<'_, '_>,
     [total, cash_box, tubes, bills, bills_in_minor, recycler]: [usize; 6],
 ) -> CashIn {
-    CashIn {
-        total: fields.number(total),
-        cash_box: fields.number(cash_box),
-        tubes: fields.number(tubes),
-        bills: fields.number(bills_in_minor).or_else(|| fields.number(bills)),
-        recycler: fields.number(recycler),
+    let (total, cash_box, tubes) = (fields.number(total), fields.number(cash_box), fields.number(tubes));
+    let old_bills = fields.number(bills);
+    // Firmware that fills up with zeros what it does not know is not to hide what it does.
+    let bills = match fields.number(bills_in_minor) {
+        Some(bills) if bills > 0 || old_bills.unwrap_or(0) == 0 => Some(bills),
+        _ => old_bills.map(|bills| in_minor(bills, total, cash_box, tubes)),
+    };
+    CashIn { total, cash_box, tubes, bills, recycler: fields.number(recycler) }
+}
+
+/// Bills as CA304 and CA308 have them: minor units, or dollars where only so the parts make up the total.
+fn in_minor(bills: u64, total: Option<Minor>, cash_box: Option<Minor>, tubes: Option<Minor>) -> Minor {
+    let rest = total
+        .zip(cash_box)
+        .zip(tubes)
+        .and_then(|((total, cash_box), tubes)| total.checked_sub(cash_box)?.checked_sub(tubes));
+    match rest {
+        Some(rest) if Some(rest) == bills.checked_mul(100) => rest,
+        _ => bills,
     }
 }
 
@@ -239,10 +259,16 @@ fn cash_out(
 impl CoinTube {
     /// Reads CA17.
     pub(crate) fn of(fields: &mut Fields<'_, '_>) -> Self {
+        let value = fields.number(2);
+        if value.is_some_and(|value| value > DEAREST_COIN) {
+            fields.warn(Oddity::Implausible, fields.segment().raw());
+        }
         Self {
             coin: fields.number(1),
-            value: fields.number(2),
+            value,
             coins: fields.number(3),
+            inserted: fields.number(4),
+            dispensed: fields.number(5),
             is_full: fields.flag(6),
         }
     }

@@ -52,6 +52,8 @@ pub enum Oddity {
     RepeatedProduct,
     /// A segment that comes once and was there before. The first one counts.
     Repeated,
+    /// A number that cannot be: a coin of hundreds. It is kept.
+    Implausible,
     /// Since reset, more has happened than since initialisation.
     ResetExceedsInit,
     /// More of a kind than any machine has. The rest is not read.
@@ -84,6 +86,7 @@ impl Oddity {
             Oddity::NoProduct => ("no_product", "no product stands before"),
             Oddity::RepeatedProduct => ("repeated_product", "this selection was there before"),
             Oddity::Repeated => ("repeated", "this was there before"),
+            Oddity::Implausible => ("implausible", "this cannot be"),
             Oddity::ResetExceedsInit => ("reset_exceeds_init", "more since reset than since initialisation"),
             Oddity::TooMany => ("too_many", "more than any machine has, the rest is not read"),
         }

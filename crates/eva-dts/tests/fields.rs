@@ -256,7 +256,48 @@ fn a_serial_of_blanks_or_zeros_is_none() {
 
 #[test]
 fn names_in_other_alphabets_come_through() {
-    let report = report(&["PA1*1*100*^D0^^9A^^D0^^BE^^D1^^84^^D0^^B5^", "PA1*2*100*^CA^^EE^"]);
-    assert_eq!(report.products[0].name.as_deref(), Some("Кофе"));
-    assert_eq!(report.products[1].name.as_deref(), Some("\u{ca}\u{ee}"), "a code page that nobody names");
+    let report = report(&[
+        "PA1*1*100*^D0^^9A^^D0^^BE^^D1^^84^^D0^^B5^",
+        "PA1*2*100*^CA^^EE^^F4^^E5^",
+        "PA1*3*100*caf^E9^ cr^E8^me",
+    ]);
+    let names: Vec<_> = report.products.iter().map(|product| product.name.as_deref().unwrap()).collect();
+    assert_eq!(names, ["Кофе", "Кофе", "café crème"], "UTF-8, Windows-1251, Latin-1");
+}
+
+#[test]
+fn currencies_are_read_in_all_the_forms_that_machines_write() {
+    let told = |line: &str| {
+        let currency = report(&[line]).currency;
+        (currency.decimals, currency.iso_numeric(), currency.iso_alpha().map(str::to_owned))
+    };
+    let is = |decimals, numeric, alpha: Option<&str>| (decimals, numeric, alpha.map(str::to_owned));
+    assert_eq!(told("ID4*2*1978*EUR"), is(2, Some(978), Some("EUR")));
+    assert_eq!(told("ID4*2*1036*1"), is(2, Some(36), None));
+    assert_eq!(told("ID4*2*840*USD"), is(2, Some(840), Some("USD")));
+    assert_eq!(told("ID4*2*036*AUD"), is(2, Some(36), Some("AUD")));
+    assert_eq!(told("ID4*2*0036*N/A"), is(2, None, None));
+    assert_eq!(told("ID4*2*0001*1"), is(2, None, None));
+    assert_eq!(told("ID4*2*7"), is(2, None, None));
+    assert_eq!(told("ID4*2*FFFF*1"), is(2, None, None));
+    assert_eq!(told("ID4*0*039*050"), is(0, None, None));
+    assert_eq!(told("ID4*1*7*"), is(1, None, None));
+    assert_eq!(told("ID4*2**XTS"), is(2, None, Some("XTS")));
+    assert_eq!(told("ID4***"), is(2, None, None));
+    assert_eq!(told("ID4*2*1+36*EUR"), is(2, None, Some("EUR")));
+}
+
+#[test]
+fn bills_in_dollars_become_cents_only_where_the_parts_prove_it() {
+    let bills = |line: &str| {
+        let cash_in = report(&[line]).totals.cash_in;
+        (cash_in.since_reset.bills, cash_in.since_init.bills)
+    };
+    assert_eq!(bills("CA3*0*0*0*0*1340*300*540*5"), (Some(0), Some(500)), "dollars");
+    assert_eq!(bills("CA3*0*0*0*0*1340*300*540*500"), (Some(0), Some(500)), "cents");
+    assert_eq!(bills("CA3*0*0*0*0*1340*300*541*5"), (Some(0), Some(5)), "nobody knows");
+    assert_eq!(bills("CA3****1****5"), (Some(1), Some(5)), "nobody knows");
+    assert_eq!(bills("CA3*340*0*240*1*340*0*240*1*100*100"), (Some(100), Some(100)), "both");
+    assert_eq!(bills("CA3*340*0*240*1*340*0*240*1*0*0"), (Some(100), Some(100)), "zeros for the rest");
+    assert_eq!(bills("CA3*0*0*0*0*0*0*0*18446744073709551615"), (Some(0), Some(u64::MAX)), "and no overflow");
 }

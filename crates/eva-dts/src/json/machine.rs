@@ -15,6 +15,7 @@ impl Serialize for Identity<'_> {
             model,
             build,
             location,
+            user_field,
             asset,
             communication_id,
             version,
@@ -23,15 +24,17 @@ impl Serialize for Identity<'_> {
             coin_mechanism,
             cashless_1,
             cashless_2,
+            audit_module,
             clock,
         } = self;
         let mut object = Object::new(to)?;
         object.put("serial", serial)?.put("model", model)?.put("build", build)?;
-        object.put("location", location)?.put("asset", asset)?;
+        object.put("location", location)?.put("user_field", user_field)?.put("asset", asset)?;
         object.put("communication_id", communication_id)?.put("version", version)?;
         object.put("control_board", control_board)?.put("bill_validator", bill_validator)?;
         object.put("coin_mechanism", coin_mechanism)?;
-        object.put("cashless_1", cashless_1)?.put("cashless_2", cashless_2)?.put("clock", clock)?;
+        object.put("cashless_1", cashless_1)?.put("cashless_2", cashless_2)?;
+        object.put("audit_module", audit_module)?.put("clock", clock)?;
         object.0.end()
     }
 }
@@ -62,6 +65,7 @@ impl Serialize for Product<'_> {
             name,
             capacity,
             standard_level,
+            standard_quantity,
             is_missing,
             level,
             minimum_level,
@@ -78,6 +82,7 @@ impl Serialize for Product<'_> {
         let mut object = Object::new(to)?;
         object.always("selection", selection)?.put("price", price)?.put("name", name)?;
         object.put("capacity", capacity)?.put("standard_level", standard_level)?;
+        object.put("standard_quantity", standard_quantity)?;
         object.put("level", level)?.put("minimum_level", minimum_level)?.put("is_missing", is_missing)?;
         object
             .put("vends", vends)?
@@ -122,11 +127,11 @@ impl Serialize for PriceList<'_> {
 
 impl Serialize for Event<'_> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self { code, selection, at, minutes, milliseconds, count, is_active } = self;
+        let Self { code, selection, at, minutes, milliseconds, count, user, is_active } = self;
         let mut object = Object::new(to)?;
         object.always("code", code)?.put("selection", selection)?.put("at", at)?;
         object.put("minutes", minutes)?.put("milliseconds", milliseconds)?;
-        object.put("count", count)?.put("is_active", is_active)?;
+        object.put("count", count)?.put("user", user)?.put("is_active", is_active)?;
         object.0.end()
     }
 }

@@ -106,9 +106,10 @@ impl Serialize for Cashless {
 
 impl Serialize for CoinTube {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let Self { coin, value, coins, is_full } = self;
+        let Self { coin, value, coins, inserted, dispensed, is_full } = self;
         let mut object = Object::new(to)?;
-        object.put("coin", coin)?.put("value", value)?.put("coins", coins)?.put("is_full", is_full)?;
+        object.put("coin", coin)?.put("value", value)?.put("coins", coins)?;
+        object.put("inserted", inserted)?.put("dispensed", dispensed)?.put("is_full", is_full)?;
         object.0.end()
     }
 }
