@@ -45,7 +45,17 @@ pub(crate) struct Place {
 
 impl<'a> Dump<'a> {
     pub(crate) fn new(file: &'a [u8]) -> Self {
-        Self { file, segments: Vec::new(), envelope: Envelope::default(), warnings: Warnings::default() }
+        Self::with_room(file, 0)
+    }
+
+    /// One that holds so many segments without growing.
+    pub(crate) fn with_room(file: &'a [u8], segments: usize) -> Self {
+        Self {
+            file,
+            segments: Vec::with_capacity(segments),
+            envelope: Envelope::default(),
+            warnings: Warnings::default(),
+        }
     }
 
     /// The segments in the order of the file, the envelope's and unknown ones included.

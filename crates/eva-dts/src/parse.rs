@@ -1,6 +1,6 @@
 //! From a file to its dumps: line ends, wrappers, and where a dump begins.
 
-use memchr::{memchr_iter, memchr2};
+use memchr::memchr_iter;
 
 use crate::dump::{Dump, Place};
 use crate::segment::Segment;
@@ -14,17 +14,20 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 ///
 /// Takes time and memory in proportion to the file: a segment is 24 bytes beside it.
 pub fn parse(file: &[u8]) -> Vec<Dump<'_>> {
-    let mut parser = Parser { file, dumps: Vec::new(), dump: Dump::new(file), line_end: None };
+    // Lines have some twenty bytes. More room than a capture needs is not for a file of garbage, nor for
+    // each of many dumps.
+    let dump = Dump::with_room(file, (file.len() / 16).min(1_024));
+    let mut parser = Parser { file, dumps: Vec::new(), dump, line_end: None };
     let mut heads = memchr_iter(b'X', file).filter_map(|at| head(file, at)).peekable();
-    let is_clean = is_printable(file);
     let mut start = if file.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     let mut number = 0;
     while start < file.len() {
-        let end = memchr2(b'\n', b'\r', &file[start..]).map_or(file.len(), |at| start + at);
+        let (length, is_printable) = line_length(&file[start..]);
+        let end = start + length;
         // CRLF is one line end, LF and CR alone are one each.
         let next = end + if file[end..].starts_with(b"\r\n") { 2 } else { 1 };
         number += 1;
-        if !is_clean && !is_printable(&file[start..end]) {
+        if !is_printable {
             parser.dump.warn(number, Oddity::NotPrintable, &file[start..end]);
         }
         while let Some(head) = heads.next_if(|head| *head < end) {
@@ -116,8 +119,58 @@ fn is_head_within(line: &[u8], at: usize) -> bool {
     is_wrapped || head.get(14..18) == Some(b"*VA*")
 }
 
-/// Whether all bytes are those that EVA-DTS allows, and line ends.
-fn is_printable(bytes: &[u8]) -> bool {
-    // No early way out: this way it is done in a few bytes at a time.
-    bytes.iter().fold(true, |ok, byte| ok & matches!(byte, b' '..=b'~' | b'\r' | b'\n'))
+/// How long the line is that the text begins with, and whether all its bytes are those that EVA-DTS
+/// allows.
+fn line_length(text: &[u8]) -> (usize, bool) {
+    let mut is_printable = true;
+    let mut at = 0;
+    loop {
+        at += printable_length(&text[at..]);
+        match text.get(at) {
+            None | Some(b'\r' | b'\n') => return (at, is_printable),
+            Some(_) => is_printable = false,
+        }
+        at += 1;
+    }
+}
+
+/// How many bytes from 20h to 7Eh the text begins with. Lines are short, and this is most of the work
+/// on them: eight bytes are looked at in one.
+fn printable_length(text: &[u8]) -> usize {
+    const EACH: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = EACH << 7;
+    let (words, rest) = text.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        // The high bit of a byte is set where it is below 20h, above 7Eh, or has it already. A borrow
+        // may set it in bytes behind one that is too low, never in one before.
+        let odd = (word.wrapping_sub(EACH * 0x20) | word.wrapping_add(EACH) | word) & HIGH;
+        if odd != 0 {
+            return place * 8 + odd.trailing_zeros() as usize / 8;
+        }
+    }
+    let is_printable = |byte: &u8| matches!(byte, b' '..=b'~');
+    text.len() - rest.len() + rest.iter().position(|byte| !is_printable(byte)).unwrap_or(rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_byte_that_is_not_printable_is_found_wherever_it_is() {
+        for byte in 0..=u8::MAX {
+            for at in 0..20 {
+                // Behind it the extremes, which must not come through.
+                let mut text = [b" ~".repeat(20), b"\0\x7F\xFF ".repeat(5)].concat();
+                text[at] = byte;
+                let expected = if matches!(byte, b' '..=b'~') { 40 } else { at };
+                assert_eq!(printable_length(&text), expected, "{byte} at {at}");
+                assert_eq!(printable_length(&text[..20]), expected.min(20), "{byte} at {at}");
+            }
+        }
+        assert_eq!(line_length(b"a\0b\xFF\r\n"), (4, false));
+        assert_eq!(line_length(b"PA2*65*8125*3*375\n"), (17, true));
+        assert_eq!(line_length(b""), (0, true));
+    }
 }
