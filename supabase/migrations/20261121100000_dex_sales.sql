@@ -172,6 +172,7 @@ create table public.machine_states (
     temperature_celsius  numeric(5, 2),
     coin_tubes           jsonb not null default '[]',
     coin_tubes_minor     bigint,
+    cash_level_minor     bigint,
     sold_out             text[] not null default '{}',
     errors               text[] not null default '{}',
     currency             text,
@@ -190,6 +191,8 @@ comment on column public.machine_states.captured_at is 'When it was made.';
 comment on column public.machine_states.temperature_celsius is 'What is measured inside (MA5); not what is wished for.';
 comment on column public.machine_states.coin_tubes is 'Coin tubes (CA17): [{coin, value, coins, is_full}].';
 comment on column public.machine_states.coin_tubes_minor is 'What is in the tubes, in minor units: CA1501, or the sum over CA17.';
+comment on column public.machine_states.cash_level_minor is
+    'Coins in the box and bills since somebody last reset the counters (CA302, CA304 or CA309), as the machine tells it. machine_overview counts from cash_collections.';
 comment on column public.machine_states.sold_out is
     'Selections that are empty (PA108 is 0), or that were asked for in vain (PA503 rose, PA501 changed) and have not sold since.';
 comment on column public.machine_states.errors is 'Codes of active faults.';

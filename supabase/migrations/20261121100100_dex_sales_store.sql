@@ -296,22 +296,28 @@ begin
     order by captured_at desc, dex_id desc offset 1 limit 1;
 
     insert into public.machine_states (
-        machine_id, company_id, dex_id, captured_at, temperature_celsius, coin_tubes, coin_tubes_minor,
+        machine_id, company_id, dex_id, captured_at, temperature_celsius, coin_tubes, coin_tubes_minor, cash_level_minor,
         sold_out, errors, currency, decimals
     ) values (
         p_machine_id, v_newest.company_id, v_newest.dex_id, v_newest.captured_at,
         private.dex_celsius(v_newest.parsed_data),
         coalesce(v_newest.parsed_data -> 'coin_tubes', '[]'),
         private.dex_tubes_worth(v_newest.parsed_data),
+        private.dex_count(v_newest.parsed_data #> '{totals,cash_in,since_reset,cash_box}')
+            + coalesce(private.dex_count(v_newest.parsed_data #> '{totals,cash_in,since_reset,bills}'), 0),
         private.dex_sold_out(v_newest.parsed_data, v_before.parsed_data, v_known.sold_out),
         array(select jsonb_array_elements_text(v_newest.parsed_data -> 'errors')),
         private.dex_currency(v_newest.company_id, v_newest.parsed_data),
         coalesce((v_newest.parsed_data #>> '{currency,decimals}')::smallint, 2)
     )
     on conflict (machine_id) do update
-    set (dex_id, captured_at, temperature_celsius, coin_tubes, coin_tubes_minor, sold_out, errors, currency, decimals)
-        = (excluded.dex_id, excluded.captured_at, excluded.temperature_celsius, excluded.coin_tubes,
-           excluded.coin_tubes_minor, excluded.sold_out, excluded.errors, excluded.currency, excluded.decimals);
+    set (
+            dex_id, captured_at, temperature_celsius, coin_tubes, coin_tubes_minor, cash_level_minor,
+            sold_out, errors, currency, decimals
+        ) = (
+            excluded.dex_id, excluded.captured_at, excluded.temperature_celsius, excluded.coin_tubes, excluded.coin_tubes_minor,
+            excluded.cash_level_minor, excluded.sold_out, excluded.errors, excluded.currency, excluded.decimals
+        );
 
     update public.dex_events as event
     set is_active = shown.is_active,

@@ -42,6 +42,7 @@ select
     coalesce(state.sold_out, '{}') as sold_out,
     state.temperature_celsius,
     state.coin_tubes_minor,
+    state.cash_level_minor,
     taken.collected_at as cash_collected_at,
     cash.minor as cash_to_collect_minor,
     state.currency,
@@ -79,6 +80,8 @@ comment on column public.machine_overview.unacknowledged is 'Active events that 
 comment on column public.machine_overview.sold_out is 'Selections that are sold out.';
 comment on column public.machine_overview.temperature_celsius is 'Temperature inside.';
 comment on column public.machine_overview.coin_tubes_minor is 'What is in the coin tubes, for change.';
+comment on column public.machine_overview.cash_level_minor is
+    'Coins in the box and bills by the machine''s own count, which anybody who reads it may reset.';
 comment on column public.machine_overview.cash_collected_at is 'When its cash was last taken out.';
 comment on column public.machine_overview.cash_to_collect_minor is
     'Coins and bills that went into cash box and stacker since then, or since the first capture.';

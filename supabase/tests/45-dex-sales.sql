@@ -39,7 +39,7 @@ select results_eq(
     $$ select tests.store(tests.sound(20, '2026-11-20T18:00:00Z', '{10}', '[{"from": 10, "to": 20, "continuity": "continuous", "sales": [
            [null, "vends", 9, 1350], [null, "cash", 6, 900], [null, "cashless", 3, 450], [null, "cash_box", null, 700], [null, "bills", null, 500],
            ["010", "vends", 4, 600], ["10", "vends", 5, 750], ["10", "cashless", 3, 450], ["10", "test", 1, null]]}]',
-       '{"products": [{"selection": "10", "name": "Cola"}]}')) $$,
+       '{"products": [{"selection": "10", "name": "Cola"}], "totals": {"cash_in": {"since_reset": {"cash_box": 300, "bills": 500}}}}')) $$,
     array['20 stored'], 'the next one ends an interval'
 );
 select results_eq(
@@ -103,8 +103,9 @@ select results_eq(
 );
 select tests.as_service();
 select is_empty($$ select 1 from public.dex_events where company_id = tests.company_id('north') $$, 'and by events');
-select is(
-    (select dex_id from public.machine_states where machine_id = tests.machine_id()), 20::bigint, 'and the state is that of the newest sound one'
+select results_eq(
+    $$ select dex_id, cash_level_minor from public.machine_states where machine_id = tests.machine_id() $$,
+    $$ values (20::bigint, 800::bigint) $$, 'and the state is that of the newest sound one'
 );
 select results_eq(
     $$ select tests.store(tests.sound(31, '2026-11-20T19:30:00Z', '{15,20}', '[{"from": 20, "to": 31, "continuity": "continuous", "sales": [
