@@ -75,6 +75,26 @@ async fn rows_are_read_page_by_page_up_to_the_limit() {
     assert_eq!(site.last().path, "/rest/v1/things?select=id&kind=eq.a+b%26c&order=id");
     let some: Vec<u64> = remote.select("things", 10, |query| query).await.expect("rows");
     assert_eq!((some.len(), site.last().header("range")), (10, Some("0-9")));
+    let called: Vec<u64> = remote.rpc_rows("numbers", 5_000, &json!({"p_kind": 1})).await.expect("rows");
+    assert_eq!((called.len(), site.last().header("range")), (1_500, Some("1000-1999")));
+    assert_eq!((site.last().json(), site.count()), (json!({"p_kind": 1}), 5));
+}
+
+#[tokio::test]
+async fn a_server_that_gives_all_rows_at_once_is_not_asked_for_more() {
+    for rows in [999_u64, 1_000, 1_860] {
+        let range = format!("0-{}/*", rows - 1);
+        let site = Site::start(move |_| {
+            let body = json!((0..rows).collect::<Vec<_>>()).to_string();
+            Answer { status: 200, body, header: Some(("content-range", range.clone())) }
+        })
+        .await;
+        let remote = remote(&site.url, &[("SUPABASE_SECRET_KEY", "sb_secret_1")]);
+        let all: Vec<u64> = remote.rpc_rows("numbers", 5_000, &json!({})).await.expect("rows");
+        assert_eq!(all, (0..rows).collect::<Vec<_>>());
+        let some: Vec<u64> = remote.rpc_rows("numbers", 10, &json!({})).await.expect("rows");
+        assert_eq!(some.len(), 10);
+    }
 }
 
 #[tokio::test]
@@ -107,10 +127,12 @@ async fn refusals_are_told_with_their_code_and_request() {
             409,
             &json!({"error": "it is being collected", "code": "COLLECTING", "request_id": "r-2"}),
         ),
-        "/functions/v1/b" => Answer { status: 503, body: "<html>\nbad day".into(), location: None },
-        "/functions/v1/c" => {
-            Answer { status: 302, body: String::new(), location: Some("https://elsewhere.test/".to_owned()) }
-        }
+        "/functions/v1/b" => Answer { status: 503, body: "<html>\nbad day".into(), header: None },
+        "/functions/v1/c" => Answer {
+            status: 302,
+            body: String::new(),
+            header: Some(("location", "https://elsewhere.test/".to_owned())),
+        },
         _ => Answer::json(
             404,
             &json!({"code": "PGRST202", "message": "no such function", "hint": "dex_sale", "details": null}),

@@ -1,9 +1,11 @@
 //! The commands, one file each. This file is what `ferry --help` shows.
 
+mod chart;
 mod dex;
 mod down;
 mod logs;
 mod paint;
+mod sales;
 mod status;
 mod table;
 mod up;
@@ -15,7 +17,7 @@ use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::remote::RemoteError;
+use crate::remote::{Place, RemoteError};
 use crate::stack::Options;
 use crate::stack::state::Folder;
 
@@ -39,7 +41,8 @@ const EXAMPLES: &str = "Examples:
   ferry status                 addresses, keys and the health of each part
   ferry logs collect-dex -f    follow a function's log
   ferry down                   stop the stack in the background
-  ferry dex show audit.dex     what a vending machine says of itself";
+  ferry dex show audit.dex     what a vending machine says of itself
+  ferry sales --days 30        what all machines sold, day by day";
 
 #[derive(Subcommand)]
 enum Command {
@@ -54,6 +57,8 @@ enum Command {
     /// Read the audit files of vending machines (EVA-DTS, DEX)
     #[command(subcommand)]
     Dex(dex::Command),
+    /// Show what was sold, by day, machine or product, as a bar chart
+    Sales(sales::Arguments),
     /// Print the completions for a shell
     #[command(
         after_help = "Example:\n  ferry completions bash > ~/.local/share/bash-completion/completions/ferry"
@@ -102,6 +107,7 @@ impl Cli {
             Command::Status(arguments) => status::run(&arguments, &scope.stack()?.1),
             Command::Logs(arguments) => logs::run(&arguments, &scope.stack()?.1),
             Command::Dex(command) => dex::run(&command),
+            Command::Sales(arguments) => sales::run(&arguments, &scope.place()?),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "ferry", &mut script);
@@ -119,6 +125,18 @@ struct Scope {
 }
 
 impl Scope {
+    /// For commands that ask a project: it may run anywhere, and this folder need be none.
+    fn place(self) -> Result<Place> {
+        let here = std::env::current_dir().context("where are we?")?;
+        let project = self.project.or_else(|| find_project(&here).ok());
+        let stack = match (self.state, &project) {
+            (Some(state), _) => Some(Folder::at(state)),
+            (None, Some(project)) => Some(Folder::of_project(project)),
+            (None, None) => None,
+        };
+        Ok(Place::new(project, stack))
+    }
+
     /// For commands that run a stack: there must be a project.
     fn stack(self) -> Result<(Options, Folder)> {
         let project = match self.project {

@@ -15,6 +15,8 @@ pub(super) enum Tone {
     Bad,
     Faint,
     Bold,
+    /// A bar of a chart.
+    Bar,
 }
 
 impl Tone {
@@ -26,6 +28,7 @@ impl Tone {
             Tone::Bad => AnsiColor::Red.on_default().bold(),
             Tone::Faint => Style::new().dimmed(),
             Tone::Bold => Style::new().bold(),
+            Tone::Bar => AnsiColor::Cyan.on_default(),
         }
     }
 

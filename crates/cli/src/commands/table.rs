@@ -130,6 +130,18 @@ impl Table {
         self.rows.is_empty()
     }
 
+    /// How wide it is where there is room.
+    pub(super) fn width(&self) -> usize {
+        let shown = self.shown();
+        self.widths(&shown, None).iter().sum::<usize>()
+            + BETWEEN * shown.len().saturating_sub(1)
+            + self.indent
+    }
+
+    fn shown(&self) -> Vec<usize> {
+        (0..self.columns.len()).filter(|column| self.is_shown(*column)).collect()
+    }
+
     /// Prints it as wide as the terminal permits.
     pub(super) fn print(&self) {
         for line in self.lines(paint::width()) {
@@ -142,7 +154,7 @@ impl Table {
         if self.rows.is_empty() {
             return vec![format!("{:1$}{2}", "", self.indent, paint::faint(self.empty))];
         }
-        let shown: Vec<usize> = (0..self.columns.len()).filter(|column| self.is_shown(*column)).collect();
+        let shown = self.shown();
         let widths = self.widths(&shown, room);
         let headings: Vec<Cell> =
             self.columns.iter().map(|column| Cell::from(column.heading.as_str()).tone(Tone::Faint)).collect();

@@ -16,6 +16,8 @@ pub struct Reply {
     pub request_id: Option<String>,
     who: String,
     location: Option<String>,
+    /// Of `Content-Range: 1000-1999/*`: which row is the first.
+    pub(super) first_row: Option<usize>,
 }
 
 /// As much as a terminal line should hold of a page that is no JSON.
@@ -25,13 +27,14 @@ pub(super) async fn read(response: reqwest::Response, who: &str) -> Result<Reply
     let header = |name: &str| Some(response.headers().get(name)?.to_str().ok()?.to_owned());
     let request_id = header("x-request-id").or_else(|| header("sb-request-id"));
     let (status, location) = (response.status().as_u16(), header("location"));
+    let first_row = header("content-range").and_then(|range| range.split_once('-')?.0.parse().ok());
     let body = response.bytes().await?;
     let json = if body.is_empty() {
         Value::Null
     } else {
         serde_json::from_slice(&body).unwrap_or_else(|_| String::from_utf8_lossy(&body).into())
     };
-    Ok(Reply { status, json, request_id, who: who.to_owned(), location })
+    Ok(Reply { status, json, request_id, who: who.to_owned(), location, first_row })
 }
 
 impl Reply {

@@ -1,4 +1,5 @@
 //! A throw-away project with two functions and one migration, and a stack that runs it.
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -64,7 +65,7 @@ pub(crate) fn options() -> Result<Option<Options>> {
     }))
 }
 
-fn missing() -> Option<&'static str> {
+pub(crate) fn missing() -> Option<&'static str> {
     let repository = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let on_path = |name: &str| {
         let path = std::env::var_os("PATH").unwrap_or_default();

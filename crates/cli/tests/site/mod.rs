@@ -36,12 +36,13 @@ impl Seen {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     pub(crate) body: String,
-    pub(crate) location: Option<String>,
+    /// Another header.
+    pub(crate) header: Option<(&'static str, String)>,
 }
 
 impl Answer {
     pub(crate) fn json(status: u16, body: &Value) -> Self {
-        Self { status, body: body.to_string(), location: None }
+        Self { status, body: body.to_string(), header: None }
     }
 }
 
@@ -109,10 +110,10 @@ async fn reply(
     // Tests are short; what they saw may stay.
     let seen: &'static Seen = Box::leak(Box::new(Seen { method, path, headers: head.headers, body }));
     list.lock().expect("no panic").push(seen);
-    let Answer { status, body, location } = answer(seen);
+    let Answer { status, body, header } = answer(seen);
     let mut response = Response::builder().status(status).header("content-type", "application/json");
-    if let Some(location) = location {
-        response = response.header("location", location);
+    if let Some((name, value)) = header {
+        response = response.header(name, value);
     }
     Ok(response.body(Full::new(body.into())).expect("a response"))
 }
