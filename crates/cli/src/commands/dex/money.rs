@@ -21,8 +21,7 @@ impl<'a> Purse<'a> {
 
     /// `EUR`, where the file says so in letters. Many write other things into that field.
     pub(super) fn code(self) -> Option<&'a str> {
-        let alpha = self.currency.alpha.as_deref()?;
-        (alpha.len() == 3 && alpha.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(alpha)
+        self.currency.iso_alpha()
     }
 
     /// The heading of values: `EUR`, or `Value` where nobody knows of what.

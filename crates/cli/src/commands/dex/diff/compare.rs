@@ -207,7 +207,7 @@ fn fill(comparison: &mut Comparison, (before, after): Pair<'_>) {
 }
 
 fn alpha(currency: &Currency<'_>) -> Option<String> {
-    currency.alpha.as_ref().map(ToString::to_string)
+    currency.iso_alpha().map(str::to_owned)
 }
 
 fn notes(before: &Reading<'_>, after: &Reading<'_>, continuity: Continuity) -> Vec<String> {

@@ -31,7 +31,7 @@ pub(in crate::commands) struct Arguments {
     /// Print JSON instead of a report
     #[arg(long)]
     json: bool,
-    /// Also show all events that never happened, and all warnings
+    /// Also show events without a date or count, and all warnings
     #[arg(long)]
     all: bool,
 }

@@ -26,7 +26,7 @@ fn amounts(purse: Purse<'_>) -> [Column; 4] {
         Column::right("Vends").optional(),
         Column::right(purse.heading()).optional(),
         Column::right("Reset vends").optional(),
-        Column::right(format!("Reset {}", purse.heading())).optional(),
+        Column::right(format!("Reset {}", purse.code().unwrap_or("value"))).optional(),
     ]
 }
 

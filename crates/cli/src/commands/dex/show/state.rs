@@ -37,11 +37,12 @@ fn hundredths(value: i64) -> String {
     format!("{sign}{}.{:02}", value.unsigned_abs() / 100, value.unsigned_abs() % 100)
 }
 
-/// Those that are so now come first. Many machines list what never happened with a zero.
+/// Those that are so now come first. Many machines list what never happened, with a zero or nothing.
 fn print_events(events: &[Event<'_>], all: bool) {
     let is_news = |event: &&Event<'_>| {
         let count = event.count;
-        all || event.is_active || event.at.is_some() || count.since_init.or(count.since_reset) != Some(0)
+        let is_counted = count.since_init.unwrap_or(0) > 0 || count.since_reset.unwrap_or(0) > 0;
+        all || event.is_active || event.at.is_some() || is_counted
     };
     let (active, others): (Vec<_>, Vec<_>) = events.iter().filter(is_news).partition(|event| event.is_active);
     let silent = events.len() - active.len() - others.len();
@@ -56,6 +57,7 @@ fn print_events(events: &[Event<'_>], all: bool) {
         Column::right("Times").optional(),
         Column::right("Since reset").optional(),
         Column::right("Minutes").optional(),
+        Column::left("By").optional(),
     ];
     let mut table = Table::new(columns).indent(2).empty("None happened.");
     for event in active.into_iter().chain(others) {
@@ -72,12 +74,13 @@ fn print_events(events: &[Event<'_>], all: bool) {
             Cell::maybe(event.count.since_init),
             Cell::maybe(event.count.since_reset),
             Cell::maybe(event.minutes),
+            Cell::maybe(event.user.as_ref()),
         ]);
     }
     section("Events");
     table.print();
     if silent > 0 {
-        paint::line(paint::faint(format!("  and {silent} that never happened (--all shows them)")));
+        paint::line(paint::faint(format!("  and {silent} without a date or count (--all shows them)")));
     }
 }
 
