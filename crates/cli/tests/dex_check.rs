@@ -20,7 +20,7 @@ fn each_file_of_a_folder_gets_its_verdict_and_all_are_counted() {
     assert_eq!(verdict("SIM1000000_500002.dex"), "damaged");
     assert_eq!(verdict("SIM2000005_500501.dex"), "truncated");
     assert_eq!(verdict("SIM3000006_500600.dex"), "warnings");
-    assert_eq!(lines[30], "30 files: 21 ok, 6 warnings, 2 damaged, 1 truncated");
+    assert_eq!(lines[30], "30 files: 21 ok, 6 with warnings, 2 damaged, 1 truncated");
 }
 
 #[test]

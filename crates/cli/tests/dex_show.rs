@@ -111,6 +111,28 @@ fn a_file_cannot_steer_the_terminal() {
 }
 
 #[test]
+fn a_file_of_endless_texts_and_numbers_is_shown_in_lines_of_an_end() {
+    let long = "N".repeat(100_000);
+    let file = sealed(&[
+        &format!("ID1*{long}*{long}"),
+        &format!("VA1*18446744073709551615*18446744073709551615*{long}"),
+        &format!("PA1*1*100*{long}"),
+        "PA2*18446744073709551615*18446744073709551615",
+        "PA1*2*100",
+        "PA2*18446744073709551615*99999999999999999999",
+        &format!("EA2*{long}*1*1**1"),
+        "MA5*TEMP*-9223372036854775808*C",
+        "CA17*1*9999999999999999999*18446744073709551615",
+    ]);
+    for arguments in [&["dex", "show", "-"][..], &["dex", "show", "--json", "-"], &["dex", "check", "-"]] {
+        let ran = ferry_with(arguments, file.as_bytes(), &[]);
+        assert_eq!((ran.code, ran.err.as_str()), (0, ""));
+        let is_json = arguments.contains(&"--json");
+        assert!(is_json || ran.out.lines().all(|line| line.chars().count() < 2_000), "{arguments:?}");
+    }
+}
+
+#[test]
 fn real_captures_can_all_be_shown() {
     let Some(corpus) = std::env::var_os("DEX_CORPUS") else {
         println!("skipped: DEX_CORPUS names no folder of real captures");

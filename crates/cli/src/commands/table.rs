@@ -6,8 +6,6 @@
 //! table.print();
 //! ```
 
-use std::fmt::Write as _;
-
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::paint::{self, Tone};
@@ -47,7 +45,8 @@ impl Column {
     }
 }
 
-/// What stands in a row and column. Control characters are replaced: texts come from anywhere.
+/// What stands in a row and column. Texts come from anywhere: control characters are replaced, and
+/// one that is endless is cut off, since all other rows are as wide.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Cell {
     text: String,
@@ -56,7 +55,7 @@ pub(super) struct Cell {
 
 impl Cell {
     pub(super) fn new(text: &(impl ToString + ?Sized)) -> Self {
-        Self { text: paint::harmless(&text.to_string()), tone: Tone::Plain }
+        Self { text: cut(&paint::harmless(&text.to_string()), LONGEST), tone: Tone::Plain }
     }
 
     /// An empty cell where there is nothing to tell.
@@ -97,6 +96,8 @@ pub(super) struct Table {
     has_headings: bool,
 }
 
+/// The longest text that is worth a column.
+pub(super) const LONGEST: usize = 300;
 const BETWEEN: usize = 2;
 /// An elastic column keeps this much.
 const NARROWEST: usize = 6;
@@ -205,7 +206,8 @@ impl Table {
             let before = owed + if is_right { padding } else { 0 };
             owed = if is_right { 0 } else { padding };
             let text = if tone == Tone::Plain { text } else { tone.paint(text) };
-            let _ = write!(line, "{:before$}{text}", "");
+            line += &" ".repeat(before);
+            line += &text;
         }
         line
     }
@@ -273,6 +275,14 @@ mod tests {
         let mut table = Table::new([Column::left("A")]);
         table.row(["a\u{1b}[31mb\n".into()]);
         assert_eq!(table.lines(None)[1], "a\u{fffd}[31mb\u{fffd}");
+    }
+
+    #[test]
+    fn an_endless_text_does_not_widen_all_rows_without_end() {
+        let mut table = Table::new([Column::left("A"), Column::right("B")]);
+        table.row(["x".repeat(1_000_000).into(), 1.into()]);
+        table.row(["y".into(), 2.into()]);
+        assert_eq!(plain(&table, None)[2].len(), LONGEST + BETWEEN + 1);
     }
 
     #[test]

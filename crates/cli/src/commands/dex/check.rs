@@ -183,8 +183,12 @@ fn print(checked: &Checked) {
 fn print_counts(counts: &BTreeMap<Verdict, usize>) {
     let all: usize = counts.values().sum();
     let told = counts.iter().filter(|(_, count)| **count > 0);
+    let words = |verdict: Verdict| match verdict {
+        Verdict::Warnings => "with warnings",
+        other => other.words(),
+    };
     let told: Vec<String> =
-        told.map(|(verdict, count)| verdict.tone().paint(format!("{count} {}", verdict.words()))).collect();
+        told.map(|(verdict, count)| verdict.tone().paint(format!("{count} {}", words(*verdict)))).collect();
     let files = if all == 1 { "file" } else { "files" };
     paint::line(format!("{all} {files}: {}", told.join(", ")));
 }

@@ -7,7 +7,7 @@ use super::compare::{Comparison, Side};
 use crate::commands::dex::moment;
 use crate::commands::dex::money::{Purse, plus};
 use crate::commands::paint::{self, Tone, harmless};
-use crate::commands::table::{Cell, Column, Table};
+use crate::commands::table::{Cell, Column, LONGEST, Table, cut};
 
 pub(super) fn print(comparison: &Comparison) {
     print_side("old", &comparison.old);
@@ -35,7 +35,7 @@ fn print_side(name: &str, side: &Side) {
     if side.captures > 1 {
         facts.push(format!("the last of {} captures", side.captures));
     }
-    paint::line(format!("{}  {}", paint::faint(name), harmless(&facts.join(" · "))));
+    paint::line(format!("{}  {}", paint::faint(name), cut(&harmless(&facts.join(" · ")), LONGEST)));
 }
 
 fn print_verdict(comparison: &Comparison) {
@@ -56,7 +56,7 @@ fn print_verdict(comparison: &Comparison) {
     };
     paint::line(verdict);
     for note in &comparison.notes {
-        paint::line(harmless(note));
+        paint::line(cut(&harmless(note), LONGEST));
     }
 }
 

@@ -5,7 +5,7 @@ use eva_dts::{Device, Dump, Moment, Reading};
 use super::section;
 use crate::commands::dex::{moment, verdict};
 use crate::commands::paint::{self, harmless};
-use crate::commands::table::{Cell, Column, Table};
+use crate::commands::table::{Cell, Column, LONGEST, Table, cut};
 
 pub(super) fn print(dump: &Dump<'_>, reading: &Reading<'_>, of: Option<(usize, usize)>) {
     let identity = &reading.identity;
@@ -16,7 +16,7 @@ pub(super) fn print(dump: &Dump<'_>, reading: &Reading<'_>, of: Option<(usize, u
         if title.is_empty() { "A machine without a serial number".to_owned() } else { title.join(" · ") };
     let of =
         of.map_or_else(String::new, |(number, count)| paint::faint(format!("  capture {number} of {count}")));
-    paint::line(format!("{}{of}", paint::bold(harmless(&title))));
+    paint::line(format!("{}{of}", paint::bold(cut(&harmless(&title), LONGEST))));
     print_verdict(dump, reading);
     print_identity(reading);
     print_devices(reading);

@@ -5,14 +5,14 @@ use eva_dts::{Event, Reading};
 use super::section;
 use crate::commands::dex::moment;
 use crate::commands::paint::{self, Tone, harmless};
-use crate::commands::table::{Cell, Column, Table};
+use crate::commands::table::{Cell, Column, LONGEST, Table, cut};
 
 /// A file of garbage has a thousand.
 const WARNINGS: usize = 20;
 
 pub(super) fn print(reading: &Reading<'_>, all: bool) {
     if !reading.errors.is_empty() {
-        let codes: Vec<String> = reading.errors.iter().map(|code| harmless(code)).collect();
+        let codes: Vec<String> = reading.errors.iter().map(|code| cut(&harmless(code), LONGEST)).collect();
         section("Faults now");
         paint::line(format!("  {}", paint::bad(codes.join(", "))));
     }
