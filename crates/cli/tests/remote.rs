@@ -1,10 +1,13 @@
 //! A project that is asked over HTTP: what it is shown, and what is said when it refuses.
 
+mod project;
 mod site;
 
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use ferry::remote::{Method, Place, Remote, RemoteError, Target};
+use project::Project;
 use serde_json::{Value, json};
 use site::{Answer, Site};
 
@@ -176,4 +179,29 @@ async fn nobody_there_and_no_answer_are_told_apart() {
     let error = remote.function(Method::GET, "health", None).await.expect_err("no answer");
     assert_eq!(error, RemoteError::TimedOut { url: silent.url.clone(), within: Duration::from_millis(200) });
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_local_stack_is_found_by_its_state_and_opens_with_its_own_keys() -> Result<()> {
+    let Some(project) = Project::start().await? else { return Ok(()) };
+    let hosted = [("SUPABASE_URL", "https://hosted.test"), ("SERVICE_API_KEY", "hosted")];
+    let environment = hosted.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    let place = Place { stack: Some(project.state_folder()?), environment, ..Place::default() };
+    let remote = Remote::find(&Target { url: None, local: true }, &place)?;
+    let seen = remote.function(Method::POST, "echo/a?b=c", Some(&json!({"d": 1}))).await?.success()?;
+    assert_eq!(
+        (&seen["path"], &seen["search"], &seen["body"]),
+        (&json!("/echo/a"), &json!("?b=c"), &json!("{\"d\":1}"))
+    );
+    assert_eq!(seen["headers"]["x-service-key"], project.stack.service_api_key());
+    project
+        .sql("insert into public.things (name) select 'n' || n from generate_series(1, 1200) as n")
+        .await?;
+    let things: Vec<Value> =
+        remote.select("things", 5_000, |query| query.select("name").like("name", "n*").order("name")).await?;
+    assert_eq!((things.len(), &things[0]["name"]), (1_200, &json!("n1")));
+    let missing = remote.function(Method::GET, "nothing", None).await?.success().expect_err("there is none");
+    assert!(missing.to_string().starts_with("nothing answered 404: "), "{missing}");
+    drop(remote);
+    project.end().await
 }

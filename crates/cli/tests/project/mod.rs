@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
+use ferry::stack::state::Folder;
 use ferry::stack::{Options, Stack};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
@@ -95,6 +96,11 @@ impl Project {
     pub(crate) async fn start() -> Result<Option<Self>> {
         let Some(options) = options()? else { return Ok(None) };
         Ok(Some(Self { stack: start(options.clone()).await?, options }))
+    }
+
+    /// Where its stack keeps its state.
+    pub(crate) fn state_folder(&self) -> Result<Folder> {
+        self.options.state_folder()
     }
 
     /// Stops and starts it.
