@@ -75,7 +75,7 @@ async fn rows_are_read_page_by_page_up_to_the_limit() {
         .expect("rows");
     assert_eq!(all, (0..1_500).collect::<Vec<_>>());
     assert_eq!(site.count(), 2);
-    assert_eq!(site.last().path, "/rest/v1/things?select=id&kind=eq.a+b%26c&order=id");
+    assert_eq!(site.last().path, "/rest/v1/things?select=id&kind=eq.a%20b%26c&order=id");
     let some: Vec<u64> = remote.select("things", 10, |query| query).await.expect("rows");
     assert_eq!((some.len(), site.last().header("range")), (10, Some("0-9")));
     let called: Vec<u64> = remote.rpc_rows("numbers", 5_000, &json!({"p_kind": 1})).await.expect("rows");
