@@ -81,7 +81,17 @@ impl<'a> Segment<'a> {
 /// A trimmed, non-empty element as a number.
 pub(crate) fn parse_number(digits: &[u8]) -> Result<Option<u64>, &[u8]> {
     let mut value: u64 = 0;
-    for digit in digits {
+    // Nineteen digits fit whatever they are. Checks at each of them are what this would take its time
+    // for, above all in wasm.
+    let (front, back) = digits.split_at(digits.len().min(19));
+    for digit in front {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return Err(digits);
+        }
+        value = value * 10 + u64::from(digit);
+    }
+    for digit in back {
         let digit = digit.wrapping_sub(b'0');
         if digit > 9 {
             return Err(digits);
