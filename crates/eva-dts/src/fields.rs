@@ -33,6 +33,7 @@ impl<'a, 'w> Fields<'a, 'w> {
     }
 
     /// The bytes of an element, from 1; `None` when absent or blank.
+    #[inline]
     pub(crate) fn raw(&self, place: usize) -> Option<&'a [u8]> {
         let element = self.elements[place - 1].trim_ascii();
         (!element.is_empty()).then_some(element)

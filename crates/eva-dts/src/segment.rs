@@ -9,8 +9,10 @@ const UNSET: u64 = u32::MAX as u64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment<'a> {
     text: &'a [u8],
-    id_length: u32,
     line: u32,
+    /// Where the first star stands, or the end.
+    star: u16,
+    id_length: u16,
 }
 
 impl<'a> Segment<'a> {
@@ -21,13 +23,18 @@ impl<'a> Segment<'a> {
             return None;
         }
         let star = text.iter().position(|byte| *byte == b'*').unwrap_or(text.len());
-        // An identifier of 4 GB is no identifier.
-        Some(Self { text, id_length: u32::try_from(star).unwrap_or(0), line: number })
+        // An identifier of 64 kB is no identifier.
+        let star = u16::try_from(star).unwrap_or(0);
+        let mut id_length = star;
+        while id_length > 0 && text[usize::from(id_length) - 1].is_ascii_whitespace() {
+            id_length -= 1;
+        }
+        Some(Self { text, line: number, star, id_length })
     }
 
     /// The identifier: `PA2`.
     pub fn id(&self) -> &'a [u8] {
-        self.text[..self.id_length as usize].trim_ascii_end()
+        &self.text[..self.id_length.into()]
     }
 
     /// The whole line as it stands, without its end.
@@ -48,7 +55,7 @@ impl<'a> Segment<'a> {
 
     /// The elements as they stand, empty ones included.
     pub fn elements(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        let elements = self.text.get(self.id_length as usize + 1..).unwrap_or_default();
+        let elements = self.text.get(usize::from(self.star) + 1..).unwrap_or_default();
         elements.split(|byte| *byte == b'*')
     }
 
@@ -79,6 +86,7 @@ impl<'a> Segment<'a> {
 }
 
 /// A trimmed, non-empty element as a number.
+#[inline]
 pub(crate) fn parse_number(digits: &[u8]) -> Result<Option<u64>, &[u8]> {
     let mut value: u64 = 0;
     // Nineteen digits fit whatever they are. Checks at each of them are what this would take its time
