@@ -98,8 +98,8 @@ struct Reader<'a> {
     /// Tubes as CA15 tells them: without their values, and only for want of CA17.
     tube_blocks: Vec<CoinTube>,
     warnings: Warnings<'a>,
-    /// Identifiers that come once, and came.
-    seen: Vec<&'a [u8]>,
+    /// Identifiers that come once, and came, as `short` has them.
+    seen: Vec<u32>,
     /// The segment before belongs to a product.
     is_behind_product: bool,
 }
@@ -164,7 +164,8 @@ impl<'a> Reader<'a> {
     fn single(&mut self, segment: Segment<'a>) {
         let reading = &mut self.reading;
         let fields = &mut Fields::of(segment, &mut self.warnings);
-        if self.seen.contains(&segment.id()) {
+        let Some(id) = short(segment.id()) else { return };
+        if self.seen.contains(&id) {
             return fields.warn(Oddity::Repeated, segment.raw());
         }
         match segment.id() {
@@ -184,7 +185,7 @@ impl<'a> Reader<'a> {
             _ if reading.identity.read(fields) || reading.totals.read(fields) => {}
             _ => return,
         }
-        self.seen.push(segment.id());
+        self.seen.push(id);
     }
 
     fn finish(mut self) -> Reading<'a> {
@@ -202,4 +203,10 @@ impl<'a> Reader<'a> {
         reading.warnings.sort_by_key(|warning| warning.line);
         reading
     }
+}
+
+/// An identifier as a number, which is faster to look for than text. All that mean anything here have
+/// at most four letters.
+fn short(id: &[u8]) -> Option<u32> {
+    (id.len() <= 4).then(|| id.iter().fold(0, |number, byte| number << 8 | u32::from(*byte)))
 }
