@@ -24,22 +24,15 @@
 //! *since reset* starts anew whenever somebody reads with reset, who need not be you. Sales are
 //! therefore differences of the former between two files; the latter inform.
 //!
-//! ## Segments
+//! ## Where to look
 //!
-//! | segment | what | where |
-//! |---|---|---|
-//! | DXS, ST, G85, SE, DXE | envelope: manufacturer, set, checksum, count | [`Dump`], [`Crc`] |
-//! | ID1, ID4, ID5 | machine, currency, clock | [`Identity`], [`Currency`] |
-//! | CB1, BA1, CA1, DA1, DB1 | devices: control board, bill validator, coin mechanism, cashless 1 and 2 | [`Identity`] |
-//! | VA1, VA2, VA3 | all paid vends, test vends, free vends | [`Totals`] |
-//! | CA2, DA2, DB2, TA2 | sales by cash, cashless 1, cashless 2, token | [`Totals`] |
-//! | CA3, CA4, CA7–CA10, CA15 | cash in, cash out, discounts, overpay, exact change, fill, tubes | [`Totals`] |
-//! | CA17 | a coin tube | [`CoinTube`] |
-//! | PA1–PA5, PA7 | a product: price, vends, test, free, sold out, by payment | [`Product`] |
-//! | EA1, EA2, EA3, EA7 | events: timed, counted; reads; power outages | [`Event`], [`Reads`] |
-//! | MA5 | the vendor's own: temperatures, faults | [`Report::temperatures`], [`Report::errors`] |
-//!
-//! Every other segment is kept and can be walked through with [`Dump::segments`].
+//! - [`parse`] gives the dumps of a file: lines, envelope, checksum, warnings. It copies nothing.
+//! - [`Dump::reading`] says what the lines mean, borrowing the file; [`Dump::report`] the same to be
+//!   kept. [`segments`] has every segment and element that is understood, and what real files do.
+//! - [`Snapshot`] keeps the counters of a reading, and [`sales()`] says what was sold between any
+//!   number of them, in whatever order they came, through wraps, swapped boards and damaged captures.
+//! - The feature `serde` makes [`Report`] and [`Sales`] serializable: money in minor units, counters
+//!   as `since_init` and `since_reset`, and nothing for what a file does not say.
 #![forbid(unsafe_code)]
 
 mod amount;
@@ -57,6 +50,8 @@ mod product;
 mod reading;
 mod sales;
 mod segment;
+#[doc = include_str!("segments.md")]
+pub mod segments {}
 mod text;
 mod totals;
 mod vendor;
@@ -77,3 +72,8 @@ pub use text::Text;
 pub use totals::{Bill, CashIn, CashOut, Cashless, CoinTube, Totals};
 pub use vendor::{Card, Column, Temperature};
 pub use warning::{Oddity, Warning};
+
+/// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

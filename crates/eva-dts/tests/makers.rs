@@ -379,3 +379,12 @@ fn rhea_swaps_the_checksum_and_pads_with_zeros() {
     assert_eq!(report.totals.vends.since_init, amount(12, 46_400));
     assert_eq!(report.products[0].price, Some(2_500));
 }
+
+#[test]
+fn the_capture_of_the_readme_is_a_sound_one() {
+    let readme = include_str!("../README.md");
+    let text = readme.split("b\"").nth(1).unwrap().split("\";").next().unwrap();
+    let file = text.replace("\\r\\n\\\n", "\\r\\n").replace("             ", "").replace("\\r\\n", "\r\n");
+    let reading = parse(file.as_bytes())[0].report();
+    assert_eq!((reading.crc.status, reading.warnings.as_slice()), (CrcStatus::Valid, &[][..]));
+}
