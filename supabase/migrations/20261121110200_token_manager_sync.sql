@@ -1,0 +1,259 @@
+-- Bringing the database in line with Redis: begin, stage in batches, then one call that puts all in
+-- place. A reader sees the state before or after it.
+
+create function public.token_sync_begin(p_actor text, p_request_id text) returns uuid
+language plpgsql security definer set search_path = '' as $$
+declare
+    v_id uuid;
+begin
+    -- What a worker that died left behind. No sync takes that long: workers live 150 to 400 s.
+    update public.token_syncs set status = 'abandoned', finished_at = clock_timestamp()
+    where status = 'running' and started_at < now() - interval '15 minutes';
+    delete from private.token_sync_rows as staged
+    where not exists (select from public.token_syncs as sync where sync.id = staged.sync_id and sync.status = 'running');
+    insert into public.token_syncs (actor, request_id) values (left(p_actor, 200), p_request_id)
+    returning id into v_id;
+    return v_id;
+end;
+$$;
+comment on function public.token_sync_begin(text, text) is 'Begins a sync and gives its id.';
+
+create function public.token_sync_stage(p_sync_id uuid, p_rows json) returns integer
+language plpgsql security definer set search_path = '' as $$
+declare
+    v_staged integer;
+begin
+    if not exists (select from public.token_syncs where id = p_sync_id and status = 'running') then
+        raise exception 'the sync % is not running', p_sync_id using errcode = 'P0002';
+    end if;
+    insert into private.token_sync_rows (
+        sync_id, redis_key, account_name, main_account, key_type, access_token, fingerprint,
+        token_length, expires_at, ttl_seconds
+    )
+    select
+        p_sync_id, redis_key, account_name, main_account, key_type, access_token, fingerprint,
+        token_length, expires_at, ttl_seconds
+    from json_to_recordset(p_rows) as listed (
+        redis_key text, account_name text, main_account text, key_type text, access_token text, fingerprint text,
+        token_length integer, expires_at timestamptz, ttl_seconds integer
+    )
+    -- SCAN may give a key twice.
+    on conflict (sync_id, redis_key) do nothing;
+    get diagnostics v_staged = row_count;
+    return v_staged;
+end;
+$$;
+comment on function public.token_sync_stage(uuid, json) is 'Keeps what was read from Redis until the sync ends. Gives the number of keys that are new to it.';
+
+-- What a sync does to each account. Of several keys for one account a token: key goes before an auth:
+-- key, and then the one that lasts longer.
+create function private.token_sync_changes(p_sync_id uuid) returns table (
+    redis_key text, account_name text, main_account text, token_type text, access_token text, fingerprint text,
+    token_length integer, expires_at timestamptz, ttl_seconds integer, change text
+)
+language sql stable security definer set search_path = '' as $$
+    select
+        seen.redis_key, seen.account_name, seen.main_account, seen.token_type, seen.access_token, seen.fingerprint,
+        seen.token_length, seen.expires_at, seen.ttl_seconds,
+        case
+            when token.account_name is null then 'created'
+            when seen.is_same and not token.is_active and coalesce(seen.expires_at > now(), true) then 'reactivated'
+            when seen.is_same and not token.is_active then 'unchanged'
+            -- A token that was stored or renewed, and outlives the one that Redis has, stays.
+            when token.source <> 'redis' and token.is_active
+                and coalesce(token.expires_at, 'infinity') > greatest(now(), coalesce(seen.expires_at, 'infinity'))
+                then 'kept'
+            when not seen.is_same and token.is_active then 'updated'
+            when not seen.is_same then 'reactivated'
+            when token.source <> 'redis' or token.token_type <> seen.token_type or token.main_account <> seen.main_account
+                or token.key_id <> split_part(seen.access_token, '.', 2) or not seen.ends_alike
+                then 'touched'
+            else 'unchanged'
+        end
+    from (
+        select distinct on (staged.account_name)
+            staged.*, case staged.key_type when 'auth' then 'auth' else 'bearer' end as token_type,
+            -- A fingerprint under another key of the ring says nothing; length and end do, nearly always.
+            coalesce(case
+                when token.key_id = split_part(staged.access_token, '.', 2) then token.fingerprint = staged.fingerprint
+                else token.token_length = staged.token_length and ends.alike
+            end, false) as is_same,
+            ends.alike as ends_alike
+        from private.token_sync_rows as staged
+        left join public.tradovate_tokens as token on token.account_name = staged.account_name
+        -- The end of a key's life is now and the rest of it: it differs a little each time.
+        cross join lateral (
+            select case
+                when token.expires_at is null or staged.expires_at is null
+                    then token.expires_at is null and staged.expires_at is null
+                else token.expires_at between staged.expires_at - interval '2 seconds' and staged.expires_at + interval '2 seconds'
+            end as alike
+        ) as ends
+        where staged.sync_id = p_sync_id
+        order by staged.account_name, staged.key_type = 'auth', staged.expires_at desc nulls first, staged.redis_key
+    ) as seen
+    left join public.tradovate_tokens as token on token.account_name = seen.account_name;
+$$;
+comment on function private.token_sync_changes(uuid) is
+    'One row per account of a sync: created, updated, reactivated, touched (same token, other details), kept or unchanged.';
+
+create function private.token_sync_apply(p_sync public.token_syncs) returns jsonb
+language sql security definer set search_path = '' as $$
+    with changes as materialized (
+        select * from private.token_sync_changes(p_sync.id)
+    ), written as (
+        insert into public.tradovate_tokens as token (
+            account_name, main_account, token_type, access_token, fingerprint, token_length, expires_at, metadata, source
+        )
+        select
+            account_name, main_account, token_type, access_token, fingerprint, token_length, expires_at,
+            jsonb_build_object('redis_key', redis_key, 'ttl_seconds', ttl_seconds, 'synced_at', now()), 'redis'
+        from changes where change in ('created', 'updated', 'reactivated', 'touched')
+        on conflict on constraint tradovate_tokens_account do update
+        set main_account = excluded.main_account,
+            token_type = excluded.token_type,
+            access_token = excluded.access_token,
+            fingerprint = excluded.fingerprint,
+            token_length = excluded.token_length,
+            expires_at = excluded.expires_at,
+            metadata = excluded.metadata,
+            source = 'redis',
+            version = token.version + (token.fingerprint <> excluded.fingerprint and token.key_id = excluded.key_id)::integer,
+            is_active = true,
+            renew_claimed_until = null,
+            renew_failures = 0
+        returning token.account_name, token.version
+    ), gone as (
+        update public.tradovate_tokens as token set is_active = false
+        where token.is_active and token.source = 'redis'
+          and not exists (select from changes where changes.account_name = token.account_name)
+        returning token.account_name, token.version
+    ), noted as (
+        insert into public.token_events (event, account_name, actor, request_id, details)
+        select changes.change, account_name, p_sync.actor, p_sync.request_id,
+            jsonb_build_object('source', 'redis', 'version', written.version, 'sync_id', p_sync.id)
+        from changes join written using (account_name) where changes.change <> 'touched'
+        union all
+        select 'deactivated', account_name, p_sync.actor, p_sync.request_id,
+            jsonb_build_object('reason', 'gone from Redis', 'version', gone.version, 'sync_id', p_sync.id)
+        from gone
+    )
+    select jsonb_build_object(
+        'tokens_synced', (select count(*) from changes),
+        'created', (select count(*) from changes where change = 'created'),
+        'updated', (select count(*) from changes where change in ('updated', 'touched')),
+        'reactivated', (select count(*) from changes where change = 'reactivated'),
+        'unchanged', (select count(*) from changes where change = 'unchanged'),
+        'kept', (select count(*) from changes where change = 'kept'),
+        'deactivated', (select count(*) from gone)
+    );
+$$;
+comment on function private.token_sync_apply(public.token_syncs) is 'Puts the tokens of a sync in place, and gives counts.';
+
+create function private.token_sync_map(p_sync_id uuid) returns jsonb
+language sql security definer set search_path = '' as $$
+    with known as materialized (
+        select count(*) as number from public.token_key_mappings as mapping
+        join private.token_sync_rows as staged on staged.sync_id = p_sync_id and staged.redis_key = mapping.redis_key
+    ), written as (
+        insert into public.token_key_mappings as mapping (main_account, redis_key, key_type, account_name, fingerprint)
+        select main_account, redis_key, key_type, account_name, fingerprint
+        from private.token_sync_rows where sync_id = p_sync_id
+        on conflict on constraint token_key_mappings_once do update
+        set main_account = excluded.main_account,
+            key_type = excluded.key_type,
+            account_name = excluded.account_name,
+            fingerprint = excluded.fingerprint
+        where (mapping.main_account, mapping.key_type, mapping.account_name, mapping.fingerprint)
+            is distinct from (excluded.main_account, excluded.key_type, excluded.account_name, excluded.fingerprint)
+    ), gone as (
+        delete from public.token_key_mappings as mapping
+        where not exists (
+            select from private.token_sync_rows as staged
+            where staged.sync_id = p_sync_id and staged.redis_key = mapping.redis_key
+        )
+        returning 1
+    ), staged as (
+        select count(*) as number from private.token_sync_rows where sync_id = p_sync_id
+    )
+    select jsonb_build_object(
+        'key_mappings', staged.number,
+        'key_mappings_created', staged.number - known.number,
+        'key_mappings_removed', (select count(*) from gone)
+    ) from staged, known;
+$$;
+comment on function private.token_sync_map(uuid) is 'Puts the key mappings of a sync in place, and gives counts.';
+
+create function public.token_sync_finish(p_sync_id uuid) returns jsonb
+language plpgsql security definer set search_path = '' as $$
+declare
+    -- The accounts that a reply lists; all of 100,000 would be a reply of megabytes.
+    v_listed constant integer := 1000;
+    v_sync   public.token_syncs;
+    v_counts jsonb;
+begin
+    perform private.token_lock();
+    select * into v_sync from public.token_syncs where id = p_sync_id and status = 'running' for update;
+    if not found then
+        raise exception 'the sync % is not running', p_sync_id using errcode = 'P0002';
+    end if;
+    if exists (select from public.token_syncs where status = 'done' and started_at > v_sync.started_at) then
+        v_counts := jsonb_build_object(
+            'superseded', true,
+            'tokens_synced', (select count(distinct account_name) from private.token_sync_rows where sync_id = p_sync_id),
+            'key_mappings', (select count(*) from private.token_sync_rows where sync_id = p_sync_id)
+        );
+    else
+        v_counts := private.token_sync_apply(v_sync) || private.token_sync_map(p_sync_id);
+    end if;
+    update public.token_syncs
+    set status = case when v_counts ? 'superseded' then 'superseded' else 'done' end,
+        counts = v_counts,
+        finished_at = clock_timestamp()
+    where id = p_sync_id;
+    v_counts := v_counts || jsonb_build_object('accounts', (
+        select coalesce(jsonb_agg(account_name order by account_name), '[]') from (
+            select distinct account_name from private.token_sync_rows
+            where sync_id = p_sync_id order by account_name limit v_listed
+        ) as listed
+    ));
+    delete from private.token_sync_rows where sync_id = p_sync_id;
+    return v_counts;
+end;
+$$;
+comment on function public.token_sync_finish(uuid) is
+    'Puts in place what a sync has staged, in one transaction; a sync that was overtaken by one begun later changes nothing.';
+
+create function public.token_sync_fail(p_sync_id uuid, p_error text) returns void
+language sql security definer set search_path = '' as $$
+    update public.token_syncs set status = 'failed', error = left(p_error, 1000), finished_at = clock_timestamp()
+    where id = p_sync_id and status = 'running';
+    delete from private.token_sync_rows where sync_id = p_sync_id;
+$$;
+comment on function public.token_sync_fail(uuid, text) is 'Ends a sync that failed. Nothing was changed.';
+
+create function public.token_sync_compare(p_keys text[], p_fingerprints text[]) returns integer
+language sql stable security definer set search_path = '' as $$
+    select count(*)::integer
+    from unnest(p_keys, p_fingerprints) as seen (redis_key, fingerprint)
+    join public.token_key_mappings as mapping using (redis_key, fingerprint);
+$$;
+comment on function public.token_sync_compare(text[], text[]) is 'How many of these keys hold what the last sync saw there.';
+
+revoke execute on function
+    public.token_sync_begin(text, text),
+    public.token_sync_stage(uuid, json),
+    private.token_sync_changes(uuid),
+    private.token_sync_apply(public.token_syncs),
+    private.token_sync_map(uuid),
+    public.token_sync_finish(uuid),
+    public.token_sync_fail(uuid, text),
+    public.token_sync_compare(text[], text[])
+from public, anon, authenticated, service_role;
+grant execute on function
+    public.token_sync_begin(text, text),
+    public.token_sync_stage(uuid, json),
+    public.token_sync_finish(uuid),
+    public.token_sync_fail(uuid, text),
+    public.token_sync_compare(text[], text[])
+to service_role;
