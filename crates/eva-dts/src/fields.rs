@@ -33,9 +33,10 @@ impl<'a, 'w> Fields<'a, 'w> {
     }
 
     /// The bytes of an element, from 1; `None` when absent or blank.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "called for each element, and the functions compile for size")]
+    #[inline(always)]
     pub(crate) fn raw(&self, place: usize) -> Option<&'a [u8]> {
-        let element = self.elements[place - 1].trim_ascii();
+        let element = trim_blanks(self.elements[place - 1]);
         (!element.is_empty()).then_some(element)
     }
 
@@ -94,5 +95,15 @@ impl<'a, 'w> Fields<'a, 'w> {
 
     pub(crate) fn warn(&mut self, oddity: Oddity, text: &'a [u8]) {
         self.warnings.push(self.segment.line(), oddity, text);
+    }
+}
+
+/// Without blanks around it. Hardly any element has some, so the ends are looked at first.
+#[expect(clippy::inline_always, reason = "called for each element, and the functions compile for size")]
+#[inline(always)]
+fn trim_blanks(element: &[u8]) -> &[u8] {
+    match element {
+        [first, .., last] if *first > b' ' && *last > b' ' => element,
+        _ => element.trim_ascii(),
     }
 }

@@ -86,7 +86,8 @@ impl<'a> Segment<'a> {
 }
 
 /// A trimmed, non-empty element as a number.
-#[inline]
+#[expect(clippy::inline_always, reason = "most elements are numbers, and the functions compile for size")]
+#[inline(always)]
 pub(crate) fn parse_number(digits: &[u8]) -> Result<Option<u64>, &[u8]> {
     let mut value: u64 = 0;
     // Nineteen digits fit whatever they are. Checks at each of them are what this would take its time
