@@ -87,7 +87,7 @@ type Work = (capture: Uint8Array) => number;
  * optimised away. */
 function stages(one: Engine, other: Engine): Record<string, [native: Work, wasm: Work, plain: Work]> {
   const run = (
-    stage: "check" | "read",
+    stage: "check" | "interpret",
   ): [Work, Work] => [(it) => one.run(stage, it), (it) => other.run(stage, it)];
   const rows: [Work, Work] = [
     (it) => one.output(one.run("prepare", it)).length,
@@ -95,7 +95,7 @@ function stages(one: Engine, other: Engine): Record<string, [native: Work, wasm:
   ];
   return {
     "parse + CRC": [...run("check"), (it) => plain.parse(it).length],
-    "read": [...run("read"), (it) => plain.read(plain.parse(it).at(-1)!).segments],
+    "interpret": [...run("interpret"), (it) => plain.read(plain.parse(it).at(-1)!).segments],
     "row as JSON": [...rows, (it) => encoder.encode(plain.prepare(it)).length],
   };
 }

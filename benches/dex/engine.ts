@@ -2,7 +2,7 @@
 
 export interface Engine {
   /** Copies a capture in and runs a stage over it; gives what the stage gives. */
-  run(stage: "check" | "read" | "prepare", capture: Uint8Array): number;
+  run(stage: "check" | "interpret" | "prepare", capture: Uint8Array): number;
   /** The row of the last `prepare`, of this length, copied out. */
   output(length: number): Uint8Array;
 }
@@ -30,7 +30,7 @@ export function native(path: string): Engine {
       input: { parameters: ["usize"], result: "pointer" },
       output: { parameters: [], result: "pointer" },
       check: { parameters: ["usize"], result: "u32" },
-      read: { parameters: ["usize"], result: "u32" },
+      interpret: { parameters: ["usize"], result: "u32" },
       prepare: { parameters: ["usize"], result: "usize" },
     } as const,
   );

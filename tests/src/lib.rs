@@ -8,3 +8,4 @@ pub mod captures;
 pub mod dex_site;
 pub mod http;
 pub mod lab;
+pub mod load;

@@ -55,16 +55,17 @@ pub extern "C" fn check(length: usize) -> u32 {
     })
 }
 
-/// All of `check`, and what the elements mean. Gives the number of products.
+/// All of `check`, and what the elements mean. Gives the number of products. Not called `read`, which
+/// is the C library's.
 #[unsafe(no_mangle)]
-pub extern "C" fn read(length: usize) -> u32 {
+pub extern "C" fn interpret(length: usize) -> u32 {
     let shared = shared();
     let dumps = eva_dts::parse(&shared.input[..length]);
     let products = dumps.last().map_or(0, |dump| dump.reading().products.len());
     u32::try_from(products).unwrap_or(0)
 }
 
-/// All of `read`, as the row that is stored. Gives its length; it stands at `output`.
+/// All of `interpret`, as the row that is stored. Gives its length; it stands at `output`.
 #[unsafe(no_mangle)]
 pub extern "C" fn prepare(length: usize) -> usize {
     let mut shared = shared();

@@ -1,0 +1,170 @@
+//! What the boundary costs: the SDK's echo beside a bare `Deno.serve` and beside Hono, in one run.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use bytes::Bytes;
+use clap::Parser;
+use http::Request;
+use ironferry_tests::lab::project;
+use ironferry_tests::load::{self, Load, Measured};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::process::{Child, Command};
+
+/// Measures an echo on the SDK beside the same on bare Deno and on Hono, in turns.
+#[derive(Parser)]
+#[command(after_help = "Examples:\n  bench-boundary\n  bench-boundary --rounds 9 --json")]
+struct Arguments {
+    /// Turns of each server
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Seconds of a turn
+    #[arg(long, default_value_t = 2.0)]
+    seconds: f64,
+    /// Connections
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Bytes of the JSON body
+    #[arg(long, default_value_t = 1_000)]
+    bytes: usize,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A server that echoes.
+struct Server {
+    name: &'static str,
+    port: u16,
+    turns: Vec<Measured>,
+    // Killed when this is dropped.
+    _process: Child,
+}
+
+/// The first is what the others are compared with.
+const SERVERS: [(&str, &str); 3] = [
+    ("Deno.serve", "benches/boundary/bare.ts"),
+    ("Hono", "benches/boundary/hono.ts"),
+    ("Ironferry", "tests/functions/boundary/index.ts"),
+];
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let asked = Arguments::parse();
+    let request = request(asked.bytes)?;
+    let mut servers = Vec::new();
+    for (name, script) in SERVERS {
+        let server = start(name, script).await?;
+        check(&server, &request).await?;
+        servers.push(server);
+    }
+    let turn = Load { connections: asked.connections, duration: Duration::from_secs_f64(asked.seconds) };
+    for server in &servers {
+        // Compiled and optimised before anything counts.
+        load::run(turn, server.port, &request).await?;
+    }
+    for round in 0..asked.rounds {
+        if !asked.json {
+            eprintln!("round {} of {}", round + 1, asked.rounds);
+        }
+        for server in &mut servers {
+            let measured = load::run(turn, server.port, &request).await?;
+            ensure!(measured.failed == 0, "{}: {} requests failed", server.name, measured.failed);
+            server.turns.push(measured);
+        }
+    }
+    show(&servers, asked.json);
+    Ok(())
+}
+
+fn request(bytes: usize) -> Result<Request<Bytes>> {
+    let body = json!({ "text": "x".repeat(bytes.saturating_sub(11)) }).to_string();
+    Ok(Request::post("/boundary/echo")
+        .header("host", "localhost")
+        .header("content-type", "application/json")
+        .header("authorization", "Bearer a.jwt.of-some-length")
+        .header("x-request-id", "bench")
+        .body(body.into())?)
+}
+
+async fn start(name: &'static str, script: &str) -> Result<Server> {
+    let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
+    let at = |path: &str| Path::new(project()).join(path);
+    let process = Command::new("deno")
+        .args(["run", "--quiet", "--no-prompt", "--no-lock", "--allow-net", "--allow-env", "--allow-read"])
+        .arg(format!("--config={}", at("benches/boundary/deno.json").display()))
+        .arg(at(script))
+        .env("DENO_SERVE_ADDRESS", format!("tcp:127.0.0.1:{port}"))
+        .env("LOG_LEVEL", "error")
+        .stdout(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .context("deno is not on the PATH: source scripts/env")?;
+    for _ in 0..200 {
+        if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
+            return Ok(Server { name, port, turns: Vec::new(), _process: process });
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    anyhow::bail!("{script} does not listen")
+}
+
+/// The same answer from each: what is compared does the same.
+async fn check(server: &Server, request: &Request<Bytes>) -> Result<()> {
+    let client = ironferry_tests::http::Client::new(&format!("http://127.0.0.1:{}", server.port));
+    let headers: Vec<(&str, &str)> = request
+        .headers()
+        .iter()
+        .filter(|(name, _)| *name != "host")
+        .map(|(name, value)| Ok((name.as_str(), value.to_str()?)))
+        .collect::<Result<_>>()?;
+    let reply = client.send("POST", "/boundary/echo", &headers, request.body().clone()).await?;
+    ensure!(reply.status == 200 && reply.body == request.body(), "{} does not echo", server.name);
+    for (name, value) in [
+        ("content-type", "application/json"),
+        ("x-request-id", "bench"),
+        ("access-control-allow-origin", "*"),
+    ] {
+        let shown = reply.headers.get(name).and_then(|shown| shown.to_str().ok());
+        ensure!(shown == Some(value), "{}: {name} is {shown:?}", server.name);
+    }
+    Ok(())
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or_default()
+}
+
+fn show(servers: &[Server], as_json: bool) {
+    let rate = |server: &Server| server.turns.iter().map(|turn| turn.per_second).collect::<Vec<_>>();
+    let base = rate(&servers[0]);
+    let mut rows = Vec::new();
+    if !as_json {
+        println!(
+            "| echo | requests/s | lowest–highest | p50 ms | p99 ms | ratio |\n|---|---:|---:|---:|---:|---:|"
+        );
+    }
+    for server in servers {
+        let rates = rate(server);
+        // Turn by turn, so that what else the machine does is the same for both.
+        let ratio = median(rates.iter().zip(&base).map(|(this, base)| this / base).collect());
+        let at = |share: f64| median(server.turns.iter().map(|turn| turn.quantile(share)).collect());
+        let (low, high) =
+            rates.iter().fold((f64::MAX, 0.0_f64), |(low, high), one| (low.min(*one), high.max(*one)));
+        let (name, rate, p50, p99) = (server.name, median(rates), at(0.5), at(0.99));
+        if as_json {
+            rows.push(
+                json!({ "name": name, "per_second": rate, "p50_ms": p50, "p99_ms": p99, "ratio": ratio }),
+            );
+        } else {
+            println!("| {name} | {rate:.0} | {low:.0}–{high:.0} | {p50:.2} | {p99:.2} | {ratio:.2} |");
+        }
+    }
+    if as_json {
+        println!("{}", json!(rows));
+    }
+}
