@@ -17,6 +17,9 @@ use super::process::Spec;
 const PRELUDE: &str = "globalThis.EdgeRuntime ??= {\n  \
     waitUntil: (work) => void Promise.resolve(work).catch((error) => console.error(error)),\n};\n";
 
+/// What the token manager seals with.
+const TOKEN_KEYS: &str = "TOKEN_ENCRYPTION_KEYS";
+
 /// Where a project's services are, as its functions see them.
 pub(crate) struct Surroundings {
     pub(crate) api: String,
@@ -35,6 +38,7 @@ pub(crate) fn environment(
     let made_up = [
         ("SERVICE_API_KEY", keys.service_api_key.clone()),
         ("CREDENTIALS_ENCRYPTION_KEYS", keys.credentials_encryption_keys.clone()),
+        (TOKEN_KEYS, keys.ring(TOKEN_KEYS)),
         ("REDIS_URL", around.redis.clone()),
     ];
     let platform = [

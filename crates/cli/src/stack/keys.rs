@@ -88,6 +88,13 @@ impl Keys {
         }
     }
 
+    /// The key ring that functions find under this name: one key, the same at each start.
+    pub fn ring(&self, name: &str) -> String {
+        let mut mac = Hmac::<Sha256>::new_from_slice(self.jwt_secret.as_bytes()).expect("any length");
+        mac.update(name.as_bytes());
+        format!("k1:{}", STANDARD.encode(mac.finalize().into_bytes()))
+    }
+
     /// The public key set, as functions get it in `SUPABASE_JWKS`.
     pub fn jwks(&self) -> Value {
         let point = self.signing_key().verifying_key().to_encoded_point(false);
