@@ -8,6 +8,7 @@ mod paint;
 mod sales;
 mod status;
 mod table;
+mod tokens;
 mod up;
 
 use std::path::{Path, PathBuf};
@@ -42,7 +43,8 @@ const EXAMPLES: &str = "Examples:
   ferry logs collect-dex -f    follow a function's log
   ferry down                   stop the stack in the background
   ferry dex show audit.dex     what a vending machine says of itself
-  ferry sales --days 30        what all machines sold, day by day";
+  ferry sales --days 30        what all machines sold, day by day
+  ferry tokens status          broker tokens in Redis and in the database";
 
 #[derive(Subcommand)]
 enum Command {
@@ -59,6 +61,9 @@ enum Command {
     Dex(dex::Command),
     /// Show what was sold, by day, machine or product, as a bar chart
     Sales(sales::Arguments),
+    /// Manage broker tokens
+    #[command(subcommand)]
+    Tokens(tokens::Command),
     /// Print the completions for a shell
     #[command(
         after_help = "Example:\n  ferry completions bash > ~/.local/share/bash-completion/completions/ferry"
@@ -108,6 +113,7 @@ impl Cli {
             Command::Logs(arguments) => logs::run(&arguments, &scope.stack()?.1),
             Command::Dex(command) => dex::run(&command),
             Command::Sales(arguments) => sales::run(&arguments, &scope.place()?),
+            Command::Tokens(command) => tokens::run(&command, &scope.place()?),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "ferry", &mut script);
