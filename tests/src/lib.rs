@@ -1,7 +1,9 @@
 //! Stand-ins for outside services, and what the end-to-end tests, the demo and the benches share.
 //!
 //! `dex_site` is a simulated Cantaloupe dashboard. `captures` makes synthetic audit files for it.
-//! `lab` is a running stack with companies to collect.
+//! `lab` is a running stack with companies to collect. `redis` is a Redis of one's own, with TLS and a
+//! password if wanted, with faults on the way to it, or behind Upstash's REST. `tradovate` is a simulated
+//! broker, `tokens` makes tokens for all of them.
 #![forbid(unsafe_code)]
 
 pub mod captures;
@@ -9,3 +11,7 @@ pub mod dex_site;
 pub mod http;
 pub mod lab;
 pub mod load;
+pub mod redis;
+pub mod server;
+pub mod tokens;
+pub mod tradovate;

@@ -11,3 +11,4 @@ mod limits;
 mod migrations;
 mod sales;
 mod sites;
+mod tokens;
