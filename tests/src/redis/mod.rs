@@ -105,6 +105,9 @@ pub fn with_login(url: &str, login: &str) -> String {
     if login.is_empty() { url.to_owned() } else { url.replacen("://", &format!("://{login}@"), 1) }
 }
 
+/// How Redis' errors begin, and those of `redis-cli`.
+const ERRORS: [&str; 6] = ["(error)", "ERR ", "NOAUTH", "WRONGPASS", "NOPERM", "AUTH failed"];
+
 /// Runs commands, one a line, on any server; fails when one of them does.
 pub async fn run(url: &str, commands: &str) -> Result<String> {
     cli(url, None, commands).await
@@ -128,7 +131,7 @@ async fn cli(url: &str, ca: Option<&Path>, commands: &str) -> Result<String> {
     let output = child.wait_with_output().await?;
     writing.await??;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let refused = said.lines().find(|line| line.starts_with("(error)") || line.starts_with("ERR "));
+    let refused = said.lines().find(|line| ERRORS.iter().any(|word| line.starts_with(word)));
     ensure!(
         output.status.success() && refused.is_none(),
         "redis-cli: {said}{}",

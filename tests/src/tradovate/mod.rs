@@ -87,6 +87,13 @@ impl Tradovate {
         lock(&self.state).faults.extend(faults);
     }
 
+    /// Forgets the calls so far, and the penalty for them.
+    pub fn forgive(&self) {
+        let mut state = lock(&self.state);
+        state.ticket = None;
+        state.calls.clear();
+    }
+
     /// How often it was asked.
     pub fn asked(&self) -> u32 {
         lock(&self.state).asked

@@ -28,10 +28,10 @@ async fn a_token_that_ends_soon_is_renewed_once_for_all_accounts_that_share_it()
     done(&lab, "?action=sync").await?;
 
     // pg_cron sees that something ends within 15 minutes.
-    lab.schedule(&db, "token-manager-renew", "1 seconds").await?;
+    lab.schedule(&db, "token-manager-renew", "* * * * *").await?;
     let renewed = "select count(*) = 2 from public.tradovate_tokens where version = 2 and source = 'redis'
                    and expires_at > now() + interval '79 minutes'";
-    db.wait_for("the renewal", Duration::from_secs(20), renewed).await?;
+    db.wait_for("the renewal", Duration::from_secs(75), renewed).await?;
     db.run("select cron.alter_job(jobid, active := false) from cron.job").await?;
     assert_eq!(broker.asked(), 1, "the accounts share one session");
     let token = done(&lab, "?action=get&account=PAAPEX1361890000001").await?["token"].clone();
@@ -98,6 +98,7 @@ async fn each_refusal_of_the_broker_is_understood_and_none_is_hammered() -> Resu
     {
         assert_eq!(send(&lab, "POST", "?action=store", &stored).await?.0, 200);
         db.run(again).await?;
+        broker.forgive();
         broker.fail([fault.clone()]);
         let said = done(&lab, "?action=renew").await?;
         assert_eq!((&said["renewed"], &said["waiting"]), (&json!(0), &json!(1)), "{fault:?}: {said}");
@@ -112,8 +113,15 @@ async fn each_refusal_of_the_broker_is_understood_and_none_is_hammered() -> Resu
             "nobody asks before then: {said}"
         );
     }
+    broker.forgive();
     broker.end_sessions();
-    // Its penalty of 300 s was never served; a new minute, a new broker.
+    assert_eq!(send(&lab, "POST", "?action=store", &stored).await?.0, 200);
+    db.run(again).await?;
+    let said = done(&lab, "?action=renew").await?;
+    assert_eq!(said["failed"][0]["reason"], "the session has ended", "{said}");
+    let trail =
+        "select count(*) from public.token_events where event = 'renewal_failed' and account_name = 'APEX_1'";
+    assert_eq!(db.count(trail, &[]).await?, 4);
     lab.stop().await
 }
 

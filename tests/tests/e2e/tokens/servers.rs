@@ -11,7 +11,7 @@ use super::{call, done, fill};
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_is_spoken_and_the_certificate_is_checked() -> Result<()> {
     let server = Redis::start_tls(&["--requirepass", "a-password"]).await?;
-    server.run(":a-password", &format!("SET token:APEX_1 {} EX 600\n", jwt("a", 900))).await?;
+    server.run("default:a-password", &format!("SET token:APEX_1 {} EX 600\n", jwt("a", 900))).await?;
     let (url, ca) = (with_login(&server.url, ":a-password"), server.ca()?);
     let lab = Lab::start("token-tls", &[("REDIS_URL", &url), ("REDIS_CA", &ca)]).await?;
     assert_eq!(done(&lab, "?action=sync").await?["tokens_synced"], 1);
