@@ -19,8 +19,8 @@ create table public.tradovate_tokens (
     created_at         timestamptz not null default now(),
     updated_at         timestamptz not null default now(),
     constraint tradovate_tokens_account unique (account_name),
-    constraint tradovate_tokens_account_form check (account_name ~ '^[^\s[:cntrl:]]{1,128}$'),
-    constraint tradovate_tokens_main_form check (main_account ~ '^[^\s[:cntrl:]]{1,128}$'),
+    constraint tradovate_tokens_account_form check (length(account_name) between 1 and 128 and strpos(account_name, ' ') = 0),
+    constraint tradovate_tokens_main_form check (length(main_account) between 1 and 128 and strpos(main_account, ' ') = 0),
     constraint tradovate_tokens_type check (token_type in ('bearer', 'auth')),
     -- By its beginning and length: a sync brings 100,000, and 54 characters hold a nonce and the tag of an
     -- empty text.
@@ -28,7 +28,7 @@ create table public.tradovate_tokens (
     constraint tradovate_tokens_fingerprint check (length(fingerprint) = 43),
     constraint tradovate_tokens_length check (token_length between 1 and 16384),
     constraint tradovate_tokens_source check (source in ('redis', 'store', 'renew')),
-    constraint tradovate_tokens_metadata check (jsonb_typeof(metadata) = 'object' and length(metadata::text) <= 8192)
+    constraint tradovate_tokens_metadata check (jsonb_typeof(metadata) = 'object' and pg_column_size(metadata) <= 16384)
 );
 comment on table public.tradovate_tokens is 'One row per broker account: its access token, sealed by the function. Plaintext is refused.';
 comment on column public.tradovate_tokens.id is 'Key.';
@@ -52,7 +52,6 @@ comment on column public.tradovate_tokens.created_at is 'When the row was made.'
 comment on column public.tradovate_tokens.updated_at is 'When the row was last changed.';
 create index tradovate_tokens_main on public.tradovate_tokens (main_account) where is_active;
 create index tradovate_tokens_expiring on public.tradovate_tokens (expires_at) where is_active;
-create index tradovate_tokens_same on public.tradovate_tokens (fingerprint);
 
 create table public.token_key_mappings (
     id            uuid primary key default gen_random_uuid(),
@@ -77,7 +76,6 @@ comment on column public.token_key_mappings.account_name is 'The account that th
 comment on column public.token_key_mappings.fingerprint is 'Of the value last seen there, as in tradovate_tokens.';
 comment on column public.token_key_mappings.created_at is 'When the row was made.';
 comment on column public.token_key_mappings.updated_at is 'When the row was last changed.';
-create index token_key_mappings_main on public.token_key_mappings (main_account);
 create index token_key_mappings_account on public.token_key_mappings (account_name);
 
 create table public.token_events (
@@ -107,7 +105,7 @@ comment on column public.token_events.details is 'source, version, reason and th
 comment on column public.token_events.created_at is 'When.';
 comment on column public.token_events.updated_at is 'The same: events do not change.';
 create index token_events_account on public.token_events (account_name, created_at desc);
-create index token_events_time on public.token_events (created_at);
+create index token_events_time on public.token_events using brin (created_at);
 
 create table public.token_syncs (
     id            uuid primary key default gen_random_uuid(),

@@ -152,40 +152,41 @@ comment on function private.token_sync_apply(public.token_syncs) is 'Puts the to
 
 create function private.token_sync_map(p_sync_id uuid) returns jsonb
 language sql security definer set search_path = '' as $$
-    with known as materialized (
-        select count(*) as number from public.token_key_mappings as mapping
-        join private.token_sync_rows as staged on staged.sync_id = p_sync_id and staged.redis_key = mapping.redis_key
+    with staged as materialized (
+        select
+            staged.redis_key, staged.main_account, staged.key_type, staged.account_name, staged.fingerprint,
+            mapping.redis_key is not null as is_known,
+            -- Rows that are as they were are not touched: even to look at one in a conflict writes it.
+            (mapping.main_account, mapping.key_type, mapping.account_name, mapping.fingerprint)
+                is not distinct from (staged.main_account, staged.key_type, staged.account_name, staged.fingerprint)
+                as is_same
+        from private.token_sync_rows as staged
+        left join public.token_key_mappings as mapping on mapping.redis_key = staged.redis_key
+        where staged.sync_id = p_sync_id
     ), written as (
         insert into public.token_key_mappings as mapping (main_account, redis_key, key_type, account_name, fingerprint)
-        select main_account, redis_key, key_type, account_name, fingerprint
-        from private.token_sync_rows where sync_id = p_sync_id
+        select main_account, redis_key, key_type, account_name, fingerprint from staged where not is_same
         on conflict on constraint token_key_mappings_once do update
         set main_account = excluded.main_account,
             key_type = excluded.key_type,
             account_name = excluded.account_name,
             fingerprint = excluded.fingerprint
-        where (mapping.main_account, mapping.key_type, mapping.account_name, mapping.fingerprint)
-            is distinct from (excluded.main_account, excluded.key_type, excluded.account_name, excluded.fingerprint)
     ), gone as (
         delete from public.token_key_mappings as mapping
-        where not exists (
-            select from private.token_sync_rows as staged
-            where staged.sync_id = p_sync_id and staged.redis_key = mapping.redis_key
-        )
+        where not exists (select from staged where staged.redis_key = mapping.redis_key)
         returning 1
-    ), staged as (
-        select count(*) as number from private.token_sync_rows where sync_id = p_sync_id
     )
     select jsonb_build_object(
-        'key_mappings', staged.number,
-        'key_mappings_created', staged.number - known.number,
+        'key_mappings', count(*),
+        'key_mappings_created', count(*) filter (where not is_known),
         'key_mappings_removed', (select count(*) from gone)
-    ) from staged, known;
+    ) from staged;
 $$;
 comment on function private.token_sync_map(uuid) is 'Puts the key mappings of a sync in place, and gives counts.';
 
+-- Thousands of rows are sorted and joined: in memory.
 create function public.token_sync_finish(p_sync_id uuid) returns jsonb
-language plpgsql security definer set search_path = '' as $$
+language plpgsql security definer set search_path = '' set work_mem = '64MB' as $$
 declare
     -- The accounts that a reply lists; all of 100,000 would be a reply of megabytes.
     v_listed constant integer := 1000;
