@@ -141,7 +141,7 @@ create unlogged table private.token_sync_rows (
     account_name  text not null,
     main_account  text not null,
     key_type      text not null,
-    access_token  text not null,
+    access_token  text,
     fingerprint   text not null,
     token_length  integer not null,
     expires_at    timestamptz,
@@ -156,7 +156,7 @@ comment on column private.token_sync_rows.redis_key is 'The key.';
 comment on column private.token_sync_rows.account_name is 'The account that it names.';
 comment on column private.token_sync_rows.main_account is 'And that one''s main account.';
 comment on column private.token_sync_rows.key_type is 'main, sub_account or auth.';
-comment on column private.token_sync_rows.access_token is 'The token, sealed.';
+comment on column private.token_sync_rows.access_token is 'The token, sealed; none when the account has it already.';
 comment on column private.token_sync_rows.fingerprint is 'Its fingerprint.';
 comment on column private.token_sync_rows.token_length is 'Its characters.';
 comment on column private.token_sync_rows.expires_at is 'When it ends.';

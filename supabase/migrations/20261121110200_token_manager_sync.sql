@@ -18,32 +18,58 @@ end;
 $$;
 comment on function public.token_sync_begin(text, text) is 'Begins a sync and gives its id.';
 
-create function public.token_sync_stage(p_sync_id uuid, p_rows json) returns integer
+-- Most syncs find most tokens as they were. So a row may come without its token, and the answer tells for
+-- which rows it is needed: only those are sealed and sent.
+create function public.token_sync_stage(p_sync_id uuid, p_rows json) returns integer[]
 language plpgsql security definer set search_path = '' as $$
 declare
-    v_staged integer;
+    v_needed integer[];
 begin
     if not exists (select from public.token_syncs where id = p_sync_id and status = 'running') then
         raise exception 'the sync % is not running', p_sync_id using errcode = 'P0002';
     end if;
-    insert into private.token_sync_rows (
-        sync_id, redis_key, account_name, main_account, key_type, access_token, fingerprint,
-        token_length, expires_at, ttl_seconds
+    with listed as materialized (
+        select * from rows from (json_to_recordset(p_rows) as (
+            redis_key text, account_name text, main_account text, key_type text, access_token text, fingerprint text,
+            token_length integer, expires_at timestamptz, ttl_seconds integer
+        )) with ordinality as listed (
+            redis_key, account_name, main_account, key_type, access_token, fingerprint,
+            token_length, expires_at, ttl_seconds, place
+        )
+    ), staged as (
+        insert into private.token_sync_rows (
+            sync_id, redis_key, account_name, main_account, key_type, access_token, fingerprint,
+            token_length, expires_at, ttl_seconds
+        )
+        select
+            p_sync_id, redis_key, account_name, main_account, key_type, access_token, fingerprint,
+            token_length, expires_at, ttl_seconds
+        from listed
+        -- SCAN may give a key twice.
+        on conflict (sync_id, redis_key) do nothing
     )
-    select
-        p_sync_id, redis_key, account_name, main_account, key_type, access_token, fingerprint,
-        token_length, expires_at, ttl_seconds
-    from json_to_recordset(p_rows) as listed (
-        redis_key text, account_name text, main_account text, key_type text, access_token text, fingerprint text,
-        token_length integer, expires_at timestamptz, ttl_seconds integer
-    )
-    -- SCAN may give a key twice.
-    on conflict (sync_id, redis_key) do nothing;
-    get diagnostics v_staged = row_count;
-    return v_staged;
+    select coalesce(array_agg(listed.place::integer - 1 order by listed.place), '{}') into v_needed
+    from listed
+    left join public.tradovate_tokens as token
+        on token.account_name = listed.account_name and token.fingerprint = listed.fingerprint
+    where listed.access_token is null and token.account_name is null;
+    return v_needed;
 end;
 $$;
-comment on function public.token_sync_stage(uuid, json) is 'Keeps what was read from Redis until the sync ends. Gives the number of keys that are new to it.';
+comment on function public.token_sync_stage(uuid, json) is
+    'Keeps what was read from Redis until the sync ends. Gives the places, from 0, of rows whose token is needed.';
+
+create function public.token_sync_seal(p_sync_id uuid, p_rows json) returns void
+language sql security definer set search_path = '' as $$
+    update private.token_sync_rows as staged
+    set access_token = listed.access_token
+    from json_to_recordset(p_rows) as listed (redis_key text, access_token text, fingerprint text)
+    where staged.sync_id = p_sync_id
+      and staged.redis_key = listed.redis_key
+      and staged.fingerprint = listed.fingerprint
+      and staged.access_token is null;
+$$;
+comment on function public.token_sync_seal(uuid, json) is 'Adds the tokens that token_sync_stage asked for.';
 
 -- What a sync does to each account. Of several keys for one account a token: key goes before an auth:
 -- key, and then the one that lasts longer.
@@ -53,10 +79,13 @@ create function private.token_sync_changes(p_sync_id uuid) returns table (
 )
 language sql stable security definer set search_path = '' as $$
     select
-        seen.redis_key, seen.account_name, seen.main_account, seen.token_type, seen.access_token, seen.fingerprint,
+        seen.redis_key, seen.account_name, seen.main_account, seen.token_type,
+        coalesce(seen.access_token, token.access_token), seen.fingerprint,
         seen.token_length, seen.expires_at, seen.ttl_seconds,
         case
-            when token.account_name is null then 'created'
+            when token.account_name is null and seen.access_token is not null then 'created'
+            -- Its token came meanwhile, by another way than this sync.
+            when seen.access_token is null and not seen.is_same then 'kept'
             when seen.is_same and not token.is_active and coalesce(seen.expires_at > now(), true) then 'reactivated'
             when seen.is_same and not token.is_active then 'unchanged'
             -- A token that was stored or renewed, and outlives the one that Redis has, stays.
@@ -75,7 +104,8 @@ language sql stable security definer set search_path = '' as $$
             staged.*, case staged.key_type when 'auth' then 'auth' else 'bearer' end as token_type,
             -- A fingerprint under another key of the ring says nothing; length and end do, nearly always.
             coalesce(case
-                when token.key_id = split_part(staged.access_token, '.', 2) then token.fingerprint = staged.fingerprint
+                when staged.access_token is null or token.key_id = split_part(staged.access_token, '.', 2)
+                    then token.fingerprint = staged.fingerprint
                 else token.token_length = staged.token_length and ends.alike
             end, false) as is_same,
             ends.alike as ends_alike
@@ -101,32 +131,40 @@ create function private.token_sync_apply(p_sync public.token_syncs) returns json
 language sql security definer set search_path = '' as $$
     with changes as materialized (
         select * from private.token_sync_changes(p_sync.id)
-    ), written as (
-        insert into public.tradovate_tokens as token (
+    ), created as (
+        -- Nobody else writes here now (private.token_lock), so that no conflict has to be looked for.
+        insert into public.tradovate_tokens (
             account_name, main_account, token_type, access_token, fingerprint, token_length, expires_at, metadata, source
         )
         select
             account_name, main_account, token_type, access_token, fingerprint, token_length, expires_at,
             jsonb_build_object('redis_key', redis_key, 'ttl_seconds', ttl_seconds, 'synced_at', now()), 'redis'
-        from changes where change in ('created', 'updated', 'reactivated', 'touched')
-        on conflict on constraint tradovate_tokens_account do update
-        set main_account = excluded.main_account,
-            token_type = excluded.token_type,
-            access_token = excluded.access_token,
-            fingerprint = excluded.fingerprint,
-            token_length = excluded.token_length,
-            expires_at = excluded.expires_at,
-            metadata = excluded.metadata,
+        from changes where change = 'created'
+        returning account_name, version
+    ), changed as (
+        update public.tradovate_tokens as token
+        set main_account = changes.main_account,
+            token_type = changes.token_type,
+            access_token = changes.access_token,
+            fingerprint = changes.fingerprint,
+            token_length = changes.token_length,
+            expires_at = changes.expires_at,
+            metadata = jsonb_build_object('redis_key', redis_key, 'ttl_seconds', ttl_seconds, 'synced_at', now()),
             source = 'redis',
-            version = token.version + (token.fingerprint <> excluded.fingerprint and token.key_id = excluded.key_id)::integer,
+            version = token.version
+                + (token.fingerprint <> changes.fingerprint and token.key_id = split_part(changes.access_token, '.', 2))::integer,
             is_active = true,
             renew_claimed_until = null,
             renew_failures = 0
+        from changes
+        where changes.change in ('updated', 'reactivated', 'touched') and token.account_name = changes.account_name
         returning token.account_name, token.version
+    ), written as (
+        select * from created union all select * from changed
     ), gone as (
         update public.tradovate_tokens as token set is_active = false
         where token.is_active and token.source = 'redis'
-          and not exists (select from changes where changes.account_name = token.account_name)
+          and token.account_name not in (select changes.account_name from changes)
         returning token.account_name, token.version
     ), noted as (
         insert into public.token_events (event, account_name, actor, request_id, details)
@@ -156,24 +194,26 @@ language sql security definer set search_path = '' as $$
         select
             staged.redis_key, staged.main_account, staged.key_type, staged.account_name, staged.fingerprint,
             mapping.redis_key is not null as is_known,
-            -- Rows that are as they were are not touched: even to look at one in a conflict writes it.
             (mapping.main_account, mapping.key_type, mapping.account_name, mapping.fingerprint)
                 is not distinct from (staged.main_account, staged.key_type, staged.account_name, staged.fingerprint)
                 as is_same
         from private.token_sync_rows as staged
         left join public.token_key_mappings as mapping on mapping.redis_key = staged.redis_key
         where staged.sync_id = p_sync_id
-    ), written as (
-        insert into public.token_key_mappings as mapping (main_account, redis_key, key_type, account_name, fingerprint)
-        select main_account, redis_key, key_type, account_name, fingerprint from staged where not is_same
-        on conflict on constraint token_key_mappings_once do update
-        set main_account = excluded.main_account,
-            key_type = excluded.key_type,
-            account_name = excluded.account_name,
-            fingerprint = excluded.fingerprint
+    ), created as (
+        insert into public.token_key_mappings (main_account, redis_key, key_type, account_name, fingerprint)
+        select main_account, redis_key, key_type, account_name, fingerprint from staged where not is_known
+    ), changed as (
+        update public.token_key_mappings as mapping
+        set main_account = staged.main_account,
+            key_type = staged.key_type,
+            account_name = staged.account_name,
+            fingerprint = staged.fingerprint
+        from staged
+        where staged.is_known and not staged.is_same and mapping.redis_key = staged.redis_key
     ), gone as (
         delete from public.token_key_mappings as mapping
-        where not exists (select from staged where staged.redis_key = mapping.redis_key)
+        where mapping.redis_key not in (select staged.redis_key from staged)
         returning 1
     )
     select jsonb_build_object(
@@ -184,9 +224,10 @@ language sql security definer set search_path = '' as $$
 $$;
 comment on function private.token_sync_map(uuid) is 'Puts the key mappings of a sync in place, and gives counts.';
 
--- Thousands of rows are sorted and joined: in memory.
+-- Thousands of rows are sorted and joined: in memory, and never each with each, as a plan made from the
+-- statistics of an empty table would have it.
 create function public.token_sync_finish(p_sync_id uuid) returns jsonb
-language plpgsql security definer set search_path = '' set work_mem = '64MB' as $$
+language plpgsql security definer set search_path = '' set work_mem = '64MB' set enable_nestloop = 'off' as $$
 declare
     -- The accounts that a reply lists; all of 100,000 would be a reply of megabytes.
     v_listed constant integer := 1000;
@@ -244,6 +285,7 @@ comment on function public.token_sync_compare(text[], text[]) is 'How many of th
 revoke execute on function
     public.token_sync_begin(text, text),
     public.token_sync_stage(uuid, json),
+    public.token_sync_seal(uuid, json),
     private.token_sync_changes(uuid),
     private.token_sync_apply(public.token_syncs),
     private.token_sync_map(uuid),
@@ -254,6 +296,7 @@ from public, anon, authenticated, service_role;
 grant execute on function
     public.token_sync_begin(text, text),
     public.token_sync_stage(uuid, json),
+    public.token_sync_seal(uuid, json),
     public.token_sync_finish(uuid),
     public.token_sync_fail(uuid, text),
     public.token_sync_compare(text[], text[])

@@ -39,7 +39,7 @@ begin
         'access_token', claimed.sealed[1],
         'accounts', claimed.accounts,
         'redis_keys', (
-            select coalesce(json_agg(mapping.redis_key), '[]') from public.token_key_mappings as mapping
+            select coalesce(json_agg(mapping.redis_key order by mapping.redis_key), '[]') from public.token_key_mappings as mapping
             where mapping.account_name = any (claimed.accounts) and mapping.fingerprint = claimed.fingerprint
         )
     ) order by claimed.ends), '[]') into v_tokens

@@ -8,14 +8,16 @@ use serde_json::{Value, json};
 use crate::Caller;
 use crate::types::{ListedToken, Status, StoreReply, SyncCounts};
 
-/// A token read from Redis, sealed; a row of `private.token_sync_rows`.
+/// A token read from Redis; a row of `private.token_sync_rows`.
 #[derive(Serialize)]
 pub(crate) struct SyncRow {
     pub(crate) redis_key: String,
     pub(crate) account_name: String,
     pub(crate) main_account: String,
     pub(crate) key_type: &'static str,
-    pub(crate) access_token: String,
+    /// Sealed; none when the database shall say whether it is needed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) access_token: Option<String>,
     pub(crate) fingerprint: String,
     pub(crate) token_length: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,14 +30,28 @@ pub(crate) async fn begin_sync(cx: &Context, caller: &Caller) -> Result<String> 
     cx.db().rpc("token_sync_begin", &who(caller, json!({}))).fetch().await
 }
 
-pub(crate) async fn stage(cx: &Context, sync_id: &str, rows: &[SyncRow]) -> Result<u64> {
-    // A struct and not `json!`, which would make a tree of thousands of rows first.
-    #[derive(Serialize)]
-    struct Arguments<'a> {
-        p_sync_id: &'a str,
-        p_rows: &'a [SyncRow],
-    }
-    cx.db().rpc("token_sync_stage", &Arguments { p_sync_id: sync_id, p_rows: rows }).fetch().await
+#[derive(Serialize)]
+struct Staged<'a, T> {
+    p_sync_id: &'a str,
+    // Not `json!`, which would make a tree of thousands of rows first.
+    p_rows: &'a [T],
+}
+
+/// Gives the places of rows whose token is needed.
+pub(crate) async fn stage(cx: &Context, sync_id: &str, rows: &[SyncRow]) -> Result<Vec<usize>> {
+    cx.db().rpc("token_sync_stage", &Staged { p_sync_id: sync_id, p_rows: rows }).fetch().await
+}
+
+/// The token of a row that was staged without.
+#[derive(Serialize)]
+pub(crate) struct SealedRow<'a> {
+    pub(crate) redis_key: &'a str,
+    pub(crate) fingerprint: &'a str,
+    pub(crate) access_token: String,
+}
+
+pub(crate) async fn add_tokens(cx: &Context, sync_id: &str, rows: &[SealedRow<'_>]) -> Result<()> {
+    cx.db().rpc("token_sync_seal", &Staged { p_sync_id: sync_id, p_rows: rows }).execute().await
 }
 
 pub(crate) async fn finish_sync(cx: &Context, sync_id: &str) -> Result<SyncCounts> {

@@ -25,10 +25,15 @@ impl Vault {
 
     pub(crate) fn seal(&self, cx: &Context, account: &str, token: &Secret) -> Result<Sealed> {
         Ok(Sealed {
-            access_token: self.0.seal(cx, &place(account), token)?,
+            access_token: self.lock(cx, account, token)?,
             fingerprint: self.0.fingerprint(token),
             token_length: token.expose().len(),
         })
+    }
+
+    /// The ciphertext alone.
+    pub(crate) fn lock(&self, cx: &Context, account: &str, token: &Secret) -> Result<String> {
+        self.0.seal(cx, &place(account), token)
     }
 
     pub(crate) fn unseal(&self, account: &str, sealed: &str) -> Result<Secret> {
