@@ -227,7 +227,8 @@ comment on function private.token_sync_map(uuid) is 'Puts the key mappings of a 
 -- Thousands of rows are sorted and joined: in memory, and never each with each, as a plan made from the
 -- statistics of an empty table would have it.
 create function public.token_sync_finish(p_sync_id uuid) returns jsonb
-language plpgsql security definer set search_path = '' set work_mem = '64MB' set enable_nestloop = 'off' as $$
+language plpgsql security definer set search_path = '' set work_mem = '64MB' set enable_nestloop = 'off'
+set statement_timeout = '28s' as $$
 declare
     -- The accounts that a reply lists; all of 100,000 would be a reply of megabytes.
     v_listed constant integer := 1000;
