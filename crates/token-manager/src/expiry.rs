@@ -75,7 +75,7 @@ mod tests {
     fn a_jwt_says_when_it_ends() {
         assert_eq!(of_jwt(&jwt(&json!({ "exp": 1_767_225_600, "sub": "1" }))), at(1_767_225_600));
         assert_eq!(of_jwt(&jwt(&json!({ "exp": 1_767_225_600.75 }))), at(1_767_225_600));
-        for none in [json!({}), json!({ "exp": "soon" }), json!([1]), json!({ "exp": 1e300 })] {
+        for none in [json!({}), json!({ "exp": "soon" }), json!(7), json!({ "exp": 1e300 })] {
             assert_eq!(of_jwt(&jwt(&none)), None, "{none}");
         }
         for none in ["", "opaque", "a.b.c", "..", "a.%%.c"] {
