@@ -38,7 +38,7 @@ impl Vault {
 
     pub(crate) fn unseal(&self, account: &str, sealed: &str) -> Result<Secret> {
         self.0.open(&place(account), sealed).map_err(|error| {
-            Error::internal("the stored token cannot be read: check TOKEN_ENCRYPTION_KEYS, or sync again")
+            Error::internal("the stored token cannot be read: check TOKEN_ENCRYPTION_KEYS, or store it again")
                 .code("TOKEN_UNREADABLE")
                 .source(error)
         })

@@ -75,8 +75,6 @@ async fn a_redis_with_a_lock_opens_to_the_right_login_only() -> Result<()> {
     for (login, database, status, code) in [
         (login, 3, 200, None),
         ("sync:wrong-password", 3, 502, Some("REDIS_REFUSED")),
-        (":wrong-password", 3, 502, Some("REDIS_REFUSED")),
-        ("", 3, 502, Some("REDIS_REFUSED")),
         (login, 99, 502, Some("REDIS_REFUSED")),
     ] {
         let url = format!("{}/{database}", redis::with_login(&server.url, login));

@@ -15,8 +15,7 @@ fn key(id: &str, byte: u8) -> String {
     format!("{id}:{}", STANDARD.encode([byte; 32]))
 }
 
-/// A stack of the same folder, as after a restart with other secrets, would have other keys of its own;
-/// so the ring changes by starting the function again with another environment.
+/// A stack whose function has this ring.
 async fn lab_with(story: &str, ring: &str) -> Result<Lab> {
     Lab::start(story, &[("TOKEN_ENCRYPTION_KEYS", ring)]).await
 }
@@ -74,7 +73,7 @@ async fn tampered_and_moved_tokens_do_not_open_and_the_error_tells_nothing() -> 
         let (status, said) = call(&lab, "?action=get&account=APEX_136189").await?;
         assert_eq!((status, said["code"].as_str()), (500, Some("TOKEN_UNREADABLE")), "{change}: {said}");
         assert!(!said.to_string().contains(&tokens[0].1[..30]), "{said}");
-        // A sync finds it as it was, or mends it; a new token always does.
+        // The fingerprint is what it was, so that a sync has nothing to do; without the row it does.
         db.run("delete from public.tradovate_tokens where account_name = 'APEX_136189'").await?;
         done(&lab, "?action=sync").await?;
         assert_eq!(done(&lab, "?action=get&account=APEX_136189").await?["token"], tokens[0].1.as_str());
