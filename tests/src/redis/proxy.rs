@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy};
@@ -20,6 +21,8 @@ pub enum Fault {
     CutAfter(u64),
     /// The next one breaks after so many bytes; those after it are well.
     CutOnceAfter(u64),
+    /// Each piece from the server comes so many milliseconds late.
+    Slow(u64),
     /// Something answers that is no Redis.
     Garbage,
 }
@@ -99,6 +102,17 @@ async fn pass(mut client: TcpStream, upstream: &str, fault: Fault) -> std::io::R
         Fault::CutAfter(bytes) | Fault::CutOnceAfter(bytes) => {
             let mut limited = from_server.take(bytes);
             copy(&mut limited, &mut to_client).await?;
+        }
+        Fault::Slow(milliseconds) => {
+            let mut piece = vec![0; 64 * 1024];
+            loop {
+                let length = from_server.read(&mut piece).await?;
+                if length == 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+                to_client.write_all(&piece[..length]).await?;
+            }
         }
         _ => {
             copy(&mut from_server, &mut to_client).await?;

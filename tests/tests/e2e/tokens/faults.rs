@@ -58,6 +58,13 @@ async fn a_redis_that_fails_in_any_way_changes_nothing_and_is_told_apart() -> Re
     assert_eq!(said["tokens_synced"], 5_022, "{said}");
     assert_eq!(proxy.connections() - before, 2);
 
+    // Slow is not dead: each piece comes before the patience of a second is over.
+    proxy.set(Fault::Slow(40));
+    let started = Instant::now();
+    let said = done(&lab, "?action=sync").await?;
+    assert_eq!(said["unchanged"], 5_022, "{said}");
+    assert!(started.elapsed() > Duration::from_millis(400), "it was not slow: {:?}", started.elapsed());
+
     drop(server);
     let (status, said) = call(&lab, "?action=sync").await?;
     assert_eq!((status, said["code"].as_str()), (503, Some("REDIS_UNAVAILABLE")), "nobody is there: {said}");
