@@ -1,0 +1,306 @@
+//! Acts on an owner's signals, one after the other, in the order in which they came.
+//!
+//! Whoever stored a signal tries to take the owner's turn; one of them gets it and goes on until no
+//! signal is left. Should it end without a word, its lease ends, and the next alert or the sweep goes
+//! on. An order is noted before the broker is asked, under an id that follows from the signal's: what
+//! was asked for twice is placed once.
+
+use std::time::Duration;
+
+use ironferry::{Context, Result};
+use order_engine::{Intent, Order, OrderType, Outcome, Situation, decide};
+use serde_json::{Value, json};
+
+use crate::broker::{self, Asked, Broker, Failure, Placed, State};
+use crate::store::{self, Task};
+use crate::{config, notify};
+
+/// A request may use 2 s of CPU; a signal takes some milliseconds.
+const MOST_SIGNALS: usize = 200;
+/// A free worker lives for 150 s.
+const LONGEST: Duration = Duration::from_mins(1);
+
+/// Acts until no signal is left, another has the turn, or the budget is spent: then the sweep goes on.
+pub(crate) async fn run(cx: &Context, user_id: &str) {
+    let lease = cx.uuid();
+    match work(cx, user_id, &lease).await {
+        Ok(0) => {}
+        Ok(_) => notify::deliver(cx, Some(user_id)).await,
+        Err(error) => {
+            cx.warn("receive_webhook.interrupted", json!({ "user": user_id, "error": error.chain() }));
+            // Better that another goes on at once than when the lease ends.
+            let _ = store::give_up_turn(cx, user_id, &lease).await;
+        }
+    }
+}
+
+/// How many signals were taken up.
+async fn work(cx: &Context, user_id: &str, lease: &str) -> Result<usize> {
+    let simulation = config::simulation(cx)?;
+    let started = cx.now();
+    for taken in 0..MOST_SIGNALS {
+        let Some(task) = store::next(cx, user_id, lease, simulation).await? else { return Ok(taken) };
+        if let Err(error) = act(cx, &task, lease).await {
+            let error = error.chain();
+            cx.warn("receive_webhook.attempt_failed", json!({ "signal": task.signal_id, "error": error }));
+            store::later(cx, &task, lease, backoff(task.attempts), &error).await?;
+        }
+        if cx.now() - started > LONGEST {
+            break;
+        }
+    }
+    store::give_up_turn(cx, user_id, lease).await?;
+    Ok(MOST_SIGNALS)
+}
+
+async fn act(cx: &Context, task: &Task, lease: &str) -> Result<()> {
+    Acting { cx, task, lease, broker: Broker::of(cx, task)? }.act().await
+}
+
+/// Between two attempts: 2 s, 4 s … a minute.
+fn backoff(attempts: u32) -> u64 {
+    (1 << attempts.min(6)).min(60)
+}
+
+/// `client_order_id`, at most 48 characters and the same at each attempt.
+fn order_id(signal_id: &str, intent: Intent) -> String {
+    let digits: String = signal_id.chars().filter(|letter| *letter != '-').collect();
+    match intent {
+        Intent::Turn => format!("if-{digits}-t"),
+        Intent::Entry | Intent::Exit => format!("if-{digits}"),
+    }
+}
+
+struct Acting<'a> {
+    cx: &'a Context,
+    task: &'a Task,
+    lease: &'a str,
+    broker: Broker,
+}
+
+impl Acting<'_> {
+    async fn act(&self) -> Result<()> {
+        for order in &self.task.orders {
+            if order.role != "turn" {
+                return self.resume(order).await;
+            }
+            if !order.closed {
+                return self.wait_for(order).await;
+            }
+            if order.filled_quantity < order.quantity {
+                return self.end("failed", "TURN_FAILED", "the opposite position could not be closed").await;
+            }
+        }
+        if !self.task.is_active {
+            let message = "the webhook was switched off before it could be acted on";
+            return self.end("refused", "CONFIG_INACTIVE", message).await;
+        }
+        if let Some(message) = self.expired() {
+            return self.end("refused", "SIGNAL_EXPIRED", &message).await;
+        }
+        self.decide().await
+    }
+
+    fn expired(&self) -> Option<String> {
+        let (age, within) = (self.task.age_seconds, self.task.act_within_seconds?);
+        (age > within)
+            .then(|| format!("it waited for {age} s, {within} s are allowed: the market has moved on"))
+    }
+
+    async fn decide(&self) -> Result<()> {
+        let Self { cx, task, broker, .. } = self;
+        let account = match broker.account(cx, task).await {
+            Ok(account) => account,
+            Err(failure) => return self.not_now(failure).await,
+        };
+        let position = match broker.position(cx, &task.signal.symbol, task).await {
+            Ok(position) => position,
+            Err(failure) => return self.not_now(failure).await,
+        };
+        let settings = config::settings(cx, &task.config)?;
+        let situation = Situation {
+            account: &account,
+            position,
+            limits: &task.limits,
+            usage: &task.usage,
+            settings: &settings,
+        };
+        let decision = decide(&task.signal, &situation);
+        match decision.outcome {
+            Outcome::Place(order) => self.place(&order, &decision.reasons).await,
+            Outcome::Refuse(refusals) => {
+                let refusals: Vec<Value> = refusals.iter().map(store::refusal).collect();
+                self.finish("refused", &refusals, &decision.reasons).await
+            }
+        }
+    }
+
+    async fn place(&self, order: &Order, reasons: &[String]) -> Result<()> {
+        let Self { cx, task, lease, broker } = self;
+        if order.intent != Intent::Entry
+            && let Err(failure) = self.cancel_open(order).await?
+        {
+            return self.not_now(failure).await;
+        }
+        let client_order_id = order_id(&task.signal_id, order.intent);
+        if let Broker::Simulator(simulator) = broker {
+            // Nothing outside is asked, so all of it is one transaction.
+            let state = simulator.submit(&client_order_id, order);
+            let placed =
+                store::place(cx, task, lease, &client_order_id, order, reasons, Some(&state)).await?;
+            if placed.is_some() && order.intent == Intent::Turn {
+                store::later(cx, task, lease, 0, "the opposite position is being closed").await?;
+            }
+            return Ok(());
+        }
+        match store::place(cx, task, lease, &client_order_id, order, reasons, None).await? {
+            Some(order_id) => self.submit(&order_id, &client_order_id, order).await,
+            // The lease was lost: whoever has it goes on.
+            None => Ok(()),
+        }
+    }
+
+    /// What is to be closed must not be held by the stop losses and targets of its entry.
+    async fn cancel_open(&self, order: &Order) -> Result<std::result::Result<(), Failure>> {
+        let in_the_way = |open: &&Placed| open.side == order.side && open.role != "entry";
+        for open in self.task.open_orders.iter().filter(in_the_way) {
+            if let Err(failure) = self.broker.cancel(self.cx, open).await {
+                return Ok(Err(failure));
+            }
+            let state = match &self.broker {
+                Broker::Simulator(_) => {
+                    State { filled_quantity: open.filled_quantity, ..State::of("canceled") }
+                }
+                Broker::Alpaca(alpaca) => match alpaca.find(self.cx, open).await {
+                    Ok(state) => state.unwrap_or_else(|| State::of("lost")),
+                    Err(failure) => return Ok(Err(failure)),
+                },
+            };
+            store::settle(self.cx, &open.order_id, &state).await?;
+        }
+        Ok(Ok(()))
+    }
+
+    /// Asks the broker, and notes what it said.
+    async fn submit(&self, order_id: &str, client_order_id: &str, order: &Order) -> Result<()> {
+        let cx = self.cx;
+        match broker::submit_surely(cx, &self.broker, client_order_id, order).await {
+            Asked::Placed(state) => {
+                store::settle(cx, order_id, &state).await?;
+                if order.intent == Intent::Turn {
+                    store::later(cx, self.task, self.lease, 1, "the opposite position is being closed")
+                        .await?;
+                    return Ok(());
+                }
+                self.finish("ordered", &[], &[]).await?;
+                if order.order_type == OrderType::Market && !state.is_final() {
+                    self.watch(order_id, client_order_id, order, state).await?;
+                }
+                Ok(())
+            }
+            Asked::Refused { code, message } => {
+                let refused = State {
+                    error_code: Some(code.clone()),
+                    error_message: Some(message.clone()),
+                    ..State::of("refused")
+                };
+                store::settle(cx, order_id, &refused).await?;
+                self.end("failed", "BROKER_REFUSED", &format!("{message} ({code})")).await
+            }
+            Asked::Later(seconds, why) => {
+                store::later(cx, self.task, self.lease, seconds.max(backoff(self.task.attempts)), &why)
+                    .await?;
+                Ok(())
+            }
+        }
+    }
+
+    /// A market order is filled in a moment: whoever is told of it shall not wait for the sweep.
+    async fn watch(&self, order_id: &str, client_order_id: &str, order: &Order, state: State) -> Result<()> {
+        let mut placed = Placed::of(order_id, client_order_id, order, &state);
+        for wait in [300, 900, 1_800] {
+            self.cx.sleep(Duration::from_millis(wait)).await;
+            let Ok(Some(state)) = self.broker.find(self.cx, &placed, false).await else { return Ok(()) };
+            store::settle(self.cx, order_id, &state).await?;
+            if state.is_final() {
+                return Ok(());
+            }
+            placed.status = state.status;
+        }
+        Ok(())
+    }
+
+    /// An order of this signal is noted, and its maker ended without a word.
+    async fn resume(&self, order: &Placed) -> Result<()> {
+        if order.status == "refused" {
+            return self.end("failed", "BROKER_REFUSED", "the broker refused the order").await;
+        }
+        if order.status != "pending" {
+            return self.finish("ordered", &[], &[]).await;
+        }
+        match self.broker.find(self.cx, order, false).await {
+            Ok(Some(state)) => {
+                store::settle(self.cx, &order.order_id, &state).await?;
+                self.finish("ordered", &[], &[]).await
+            }
+            // It never arrived.
+            Ok(None) => match self.expired() {
+                Some(message) => {
+                    store::settle(self.cx, &order.order_id, &State::of("lost")).await?;
+                    self.end("refused", "SIGNAL_EXPIRED", &message).await
+                }
+                None => self.submit(&order.order_id, &order.client_order_id, &order.order()).await,
+            },
+            Err(failure) => self.not_now(failure).await,
+        }
+    }
+
+    /// The opposite position is being closed.
+    async fn wait_for(&self, order: &Placed) -> Result<()> {
+        match self.broker.find(self.cx, order, false).await {
+            Ok(Some(state)) => {
+                store::settle(self.cx, &order.order_id, &state).await?;
+                let seconds = if state.is_final() { 0 } else { 5 };
+                store::later(
+                    self.cx,
+                    self.task,
+                    self.lease,
+                    seconds,
+                    "the opposite position is being closed",
+                )
+                .await?;
+                Ok(())
+            }
+            Ok(None) => self.submit(&order.order_id, &order.client_order_id, &order.order()).await,
+            Err(failure) => self.not_now(failure).await,
+        }
+    }
+
+    async fn not_now(&self, failure: Failure) -> Result<()> {
+        let (seconds, why) = match failure {
+            Failure::Refused { code, message } => {
+                return self.end("failed", "BROKER_REFUSED", &format!("{message} ({code})")).await;
+            }
+            Failure::Wait(wait) => (wait.as_secs(), "the broker asks to slow down".to_owned()),
+            Failure::Unknown(why) => (backoff(self.task.attempts), why),
+        };
+        store::later(self.cx, self.task, self.lease, seconds, &why).await?;
+        Ok(())
+    }
+
+    async fn end(&self, status: &str, code: &str, message: &str) -> Result<()> {
+        self.finish(status, &[json!({ "code": code, "message": message })], &[]).await
+    }
+
+    async fn finish(&self, status: &str, refusals: &[Value], reasons: &[String]) -> Result<()> {
+        let noted =
+            store::finish(self.cx, &self.task.signal_id, self.lease, status, refusals, reasons).await?;
+        if !noted {
+            self.cx.warn(
+                "receive_webhook.lease_lost",
+                json!({ "signal": self.task.signal_id, "status": status }),
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,73 @@
+//! Lets an alert in. TradingView gives up after 3 s and sends again after an answer of 5xx: so it is
+//! stored, answered, and acted on behind.
+
+use http::HeaderValue;
+use http::header::RETRY_AFTER;
+use ironferry::{Context, Error, Request, Response, Result};
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+use time::format_description::well_known::Rfc3339;
+
+use crate::store::{self, Recorded};
+use crate::verify::{self, Unverified, Verified};
+use crate::{act, parse};
+
+/// `POST /receive-webhook/{config_id}`
+pub(crate) async fn signal(request: &Request, cx: &Context, config_id: &str) -> Result<Response> {
+    let config = store::config(cx, config_id).await?;
+    let verified = Unverified { request, config }.verify(cx)?;
+    let recorded = record(cx, request, &verified).await?;
+    let message = match recorded.outcome.as_str() {
+        "accepted" => "Webhook processed",
+        "duplicate" => "Webhook processed: this alert was there already",
+        "limited" => return Err(limited(&recorded)),
+        _ => return Err(Error::gone("this webhook is switched off").code("CONFIG_INACTIVE")),
+    };
+    let is_left_to_us = recorded.outcome == "accepted" && !recorded.is_busy;
+    if let (Some(user_id), true) = (recorded.user_id, is_left_to_us) {
+        let behind = cx.clone();
+        cx.wait_until(async move { act::run(&behind, &user_id).await });
+    }
+    Response::json(
+        200,
+        &json!({
+            "success": true,
+            "status": "success",
+            "message": message,
+            "outcome": recorded.outcome,
+            "signal_id": recorded.signal_id,
+            "request_id": cx.request_id(),
+        }),
+    )
+}
+
+async fn record(cx: &Context, request: &Request, verified: &Verified) -> Result<Recorded> {
+    let Verified { config, fields, shown } = verified;
+    let alert = parse::alert(fields)?;
+    verify::is_fresh(cx, config, alert.sent_at)?;
+    let payload = fields.payload(shown.as_ref().map(ironferry::Secret::expose));
+    let content_hash = verify::hex(&Sha256::digest(&payload));
+    let id = request.header("idempotency-key").map(str::to_owned).or(alert.id);
+    // With a time of its own the same content is the same alert for ever.
+    let dedupe_key = match (id, alert.sent_at) {
+        (Some(id), _) => Some(format!("id:{id}")),
+        (None, Some(_)) => Some(format!("content:{content_hash}")),
+        (None, None) => None,
+    };
+    let arguments = store::Record {
+        p_config_id: &config.id,
+        p_payload: &serde_json::value::RawValue::from_string(payload)
+            .map_err(|problem| Error::internal("the payload could not be kept").source(problem))?,
+        p_signal: &alert.signal,
+        p_content_hash: &content_hash,
+        p_dedupe_key: dedupe_key,
+        p_price: alert.signal.price,
+        p_alert_at: alert.sent_at.and_then(|time| time.format(&Rfc3339).ok()),
+    };
+    store::record(cx, &arguments).await
+}
+
+fn limited(recorded: &Recorded) -> Error {
+    let seconds = recorded.retry_after.unwrap_or(60);
+    Error::too_many_requests("too many alerts in a minute").header(RETRY_AFTER, HeaderValue::from(seconds))
+}

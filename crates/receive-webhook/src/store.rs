@@ -1,0 +1,225 @@
+//! Speaks to Postgres: one RPC a verb, each atomic. The SQL is in
+//! `supabase/migrations/*_receive_webhook.sql`. What is absent is left out of the arguments and has a
+//! default there.
+
+use ironferry::{Context, Result};
+use order_engine::{Decimal, Limits, Order, Position, Refusal, Signal, Usage};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use crate::broker::{Placed, State};
+use crate::config::{COLUMNS, Config, Overrides};
+use crate::no_config;
+
+/// The webhook; 404 when there is none.
+pub(crate) async fn config(cx: &Context, id: &str) -> Result<Config> {
+    let found = cx.db().from("webhook_configs").select(COLUMNS).eq("id", id).fetch_optional().await?;
+    found.ok_or_else(no_config)
+}
+
+/// An alert to store.
+#[derive(Serialize)]
+#[allow(clippy::struct_field_names)] // they are the parameters' names
+pub(crate) struct Record<'a> {
+    pub(crate) p_config_id: &'a str,
+    pub(crate) p_payload: &'a RawValue,
+    pub(crate) p_signal: &'a Signal,
+    pub(crate) p_content_hash: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) p_dedupe_key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) p_price: Option<Decimal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) p_alert_at: Option<String>,
+}
+
+/// What became of it: `accepted`, `duplicate`, `limited` or `inactive`.
+#[derive(Deserialize)]
+pub(crate) struct Recorded {
+    pub(crate) outcome: String,
+    #[serde(default)]
+    pub(crate) signal_id: Option<String>,
+    #[serde(default)]
+    pub(crate) user_id: Option<String>,
+    /// Somebody is at the owner's signals and will come to this one.
+    #[serde(default)]
+    pub(crate) is_busy: bool,
+    /// Seconds.
+    #[serde(default)]
+    pub(crate) retry_after: Option<u32>,
+}
+
+/// Stores an alert, once.
+pub(crate) async fn record(cx: &Context, arguments: &Record<'_>) -> Result<Recorded> {
+    cx.db().rpc("receive_webhook_record", arguments).fetch().await
+}
+
+/// A signal with all that its decision is made from.
+#[derive(Deserialize)]
+pub(crate) struct Task {
+    pub(crate) signal_id: String,
+    pub(crate) config_id: Option<String>,
+    pub(crate) signal: Signal,
+    pub(crate) attempts: u32,
+    pub(crate) age_seconds: i64,
+    pub(crate) act_within_seconds: Option<i64>,
+    pub(crate) is_active: bool,
+    pub(crate) simulated: bool,
+    pub(crate) last_price: Option<Decimal>,
+    pub(crate) config: Overrides,
+    pub(crate) limits: Limits,
+    pub(crate) usage: Usage,
+    pub(crate) held: Option<Position>,
+    pub(crate) book: Option<Book>,
+    /// Orders of this signal that are noted already, the oldest first.
+    pub(crate) orders: Vec<Placed>,
+    /// Other open orders in the symbol.
+    pub(crate) open_orders: Vec<Placed>,
+}
+
+/// What the simulated account has done so far.
+#[derive(Default, Deserialize)]
+pub(crate) struct Book {
+    pub(crate) realised: Decimal,
+    pub(crate) realised_today: Decimal,
+    pub(crate) unrealised: Decimal,
+    pub(crate) invested: Decimal,
+}
+
+/// Takes or keeps the owner's turn and gives the next signal; none when there is none or another has
+/// the turn.
+pub(crate) async fn next(
+    cx: &Context,
+    user_id: &str,
+    lease_id: &str,
+    simulation: bool,
+) -> Result<Option<Task>> {
+    let arguments = json!({
+        "p_user_id": user_id,
+        "p_lease_id": lease_id,
+        "p_lease_seconds": lease_seconds(cx)?,
+        "p_simulation": simulation,
+    });
+    cx.db().rpc("receive_webhook_next", &arguments).fetch().await
+}
+
+/// How long a turn lasts that nobody gives back: longer than the slowest broker with its retries.
+fn lease_seconds(cx: &Context) -> Result<u32> {
+    cx.setting("WEBHOOK_LEASE_SECONDS", 45)
+}
+
+/// Gives the turn back though signals may be left.
+pub(crate) async fn give_up_turn(cx: &Context, user_id: &str, lease_id: &str) -> Result<()> {
+    let arguments = json!({ "p_user_id": user_id, "p_lease_id": lease_id });
+    cx.db().rpc("receive_webhook_yield", &arguments).execute().await
+}
+
+/// Notes an order before the broker is asked, or with its outcome. Its id; none when the lease is lost.
+pub(crate) async fn place(
+    cx: &Context,
+    task: &Task,
+    lease_id: &str,
+    client_order_id: &str,
+    order: &Order,
+    reasons: &[String],
+    state: Option<&State>,
+) -> Result<Option<String>> {
+    #[derive(Serialize)]
+    #[allow(clippy::struct_field_names)] // they are the parameters' names
+    struct Arguments<'a> {
+        p_signal_id: &'a str,
+        p_lease_id: &'a str,
+        p_client_order_id: &'a str,
+        p_simulated: bool,
+        p_order: &'a Order,
+        p_reasons: &'a [String],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        p_state: Option<&'a State>,
+    }
+    let arguments = Arguments {
+        p_signal_id: &task.signal_id,
+        p_lease_id: lease_id,
+        p_client_order_id: client_order_id,
+        p_simulated: task.simulated,
+        p_order: order,
+        p_reasons: reasons,
+        p_state: state,
+    };
+    cx.db().rpc("receive_webhook_place", &arguments).fetch().await
+}
+
+/// Notes what the broker says of an order.
+pub(crate) async fn settle(cx: &Context, order_id: &str, state: &State) -> Result<()> {
+    #[derive(Serialize)]
+    struct Arguments<'a> {
+        p_order_id: &'a str,
+        p_state: &'a State,
+    }
+    cx.db().rpc("receive_webhook_settle", &Arguments { p_order_id: order_id, p_state: state }).execute().await
+}
+
+/// Ends a signal: `ordered`, `refused` or `failed`. False when another has it by now.
+pub(crate) async fn finish(
+    cx: &Context,
+    signal_id: &str,
+    lease_id: &str,
+    status: &str,
+    refusals: &[Value],
+    reasons: &[String],
+) -> Result<bool> {
+    let mut arguments = json!({ "p_signal_id": signal_id, "p_lease_id": lease_id, "p_status": status });
+    if !refusals.is_empty() {
+        arguments["p_refusals"] = refusals.into();
+    }
+    if !reasons.is_empty() {
+        arguments["p_reasons"] = reasons.into();
+    }
+    cx.db().rpc("receive_webhook_finish", &arguments).fetch().await
+}
+
+/// Leaves a signal for a later attempt. False when another has it by now.
+pub(crate) async fn later(
+    cx: &Context,
+    task: &Task,
+    lease_id: &str,
+    seconds: u64,
+    why: &str,
+) -> Result<bool> {
+    let arguments = json!({
+        "p_signal_id": task.signal_id,
+        "p_lease_id": lease_id,
+        "p_after_seconds": seconds,
+        "p_error": why,
+    });
+    cx.db().rpc("receive_webhook_later", &arguments).fetch().await
+}
+
+/// An open order that the broker is to be asked about.
+#[derive(Deserialize)]
+pub(crate) struct OpenOrder {
+    #[serde(flatten)]
+    pub(crate) order: Placed,
+    pub(crate) config_id: Option<String>,
+    #[serde(flatten)]
+    pub(crate) account: crate::config::OwnAccount,
+    pub(crate) parent_filled: Option<bool>,
+    pub(crate) last_price: Option<Decimal>,
+    pub(crate) signal_open: bool,
+}
+
+/// Leases open orders that are due.
+pub(crate) async fn open_orders(cx: &Context, limit: u32) -> Result<Vec<OpenOrder>> {
+    let arguments = json!({ "p_limit": limit, "p_lease_seconds": 60 });
+    cx.db().rpc("receive_webhook_open_orders", &arguments).fetch().await
+}
+
+/// Owners with signals that nobody is at.
+pub(crate) async fn waiting(cx: &Context, limit: u32) -> Result<Vec<String>> {
+    cx.db().rpc("receive_webhook_waiting", &json!({ "p_limit": limit })).fetch().await
+}
+
+/// A refusal of the engine, as it is stored.
+pub(crate) fn refusal(refusal: &Refusal) -> Value {
+    json!({ "code": refusal.code, "message": refusal.message })
+}
