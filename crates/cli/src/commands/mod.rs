@@ -4,12 +4,16 @@ mod chart;
 mod dex;
 mod down;
 mod logs;
+mod orders;
 mod paint;
+mod risk;
 mod sales;
+mod signals;
 mod status;
 mod table;
 mod tokens;
 mod up;
+mod webhooks;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -44,7 +48,8 @@ const EXAMPLES: &str = "Examples:
   ferry down                   stop the stack in the background
   ferry dex show audit.dex     what a vending machine says of itself
   ferry sales --days 30        what all machines sold, day by day
-  ferry tokens status          broker tokens in Redis and in the database";
+  ferry tokens status          broker tokens in Redis and in the database
+  ferry signals                the alerts that came in, and what became of them";
 
 #[derive(Subcommand)]
 enum Command {
@@ -64,6 +69,16 @@ enum Command {
     /// Manage broker tokens
     #[command(subcommand)]
     Tokens(tokens::Command),
+    /// Make, list and switch the webhooks that alerts are sent to
+    #[command(subcommand)]
+    Webhooks(webhooks::Command),
+    /// Show the alerts that came in, and what became of them
+    Signals(signals::Arguments),
+    /// Show the orders that alerts became
+    Orders(orders::Arguments),
+    /// Show and set an owner's limits, and stop all trading
+    #[command(subcommand)]
+    Risk(risk::Command),
     /// Print the completions for a shell
     #[command(
         after_help = "Example:\n  ferry completions bash > ~/.local/share/bash-completion/completions/ferry"
@@ -114,6 +129,10 @@ impl Cli {
             Command::Dex(command) => dex::run(&command),
             Command::Sales(arguments) => sales::run(&arguments, &scope.place()?),
             Command::Tokens(command) => tokens::run(&command, &scope.place()?),
+            Command::Webhooks(command) => webhooks::run(&command, &scope.place()?),
+            Command::Signals(arguments) => signals::run(&arguments, &scope.place()?),
+            Command::Orders(arguments) => orders::run(&arguments, &scope.place()?),
+            Command::Risk(command) => risk::run(&command, &scope.place()?),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "ferry", &mut script);
