@@ -3,9 +3,10 @@
 //! `dex_site` is a simulated Cantaloupe dashboard. `captures` makes synthetic audit files for it.
 //! `lab` is a running stack with companies to collect. `redis` is a Redis of one's own, with TLS and a
 //! password if wanted, with faults on the way to it, or behind Upstash's REST. `tradovate` is a simulated
-//! broker, `tokens` makes tokens for all of them.
+//! broker, `tokens` makes tokens for all of them. `alpaca` is a simulated broker for orders.
 #![forbid(unsafe_code)]
 
+pub mod alpaca;
 pub mod captures;
 pub mod dex_site;
 pub mod http;

@@ -12,3 +12,6 @@ mod migrations;
 mod sales;
 mod sites;
 mod tokens;
+mod webhooks;
+mod webhooks_broker;
+mod webhooks_crash;
