@@ -117,7 +117,10 @@ select set_eq(
         'private.my_companies()', 'private.my_managed_companies()', 'private.is_member(uuid)',
         'my_company_id()', 'dex_last_4hrs(machines)', 'private.company_timezone(jsonb)',
         'dex_sales_by_day(date,date,uuid,uuid)', 'dex_sales_by_machine(date,date,uuid)', 'dex_sales_by_product(date,date,uuid,uuid)',
-        'dex_events_acknowledge(bigint[])', 'machine_cash_collected(uuid,bigint,timestamp with time zone)'
+        'dex_events_acknowledge(bigint[])', 'machine_cash_collected(uuid,bigint,timestamp with time zone)',
+        'private.my_workspaces()', 'private.my_managed_workspaces()', 'private.my_projects()', 'private.my_managed_projects()',
+        'workspace_create(text)', 'workspace_member_set(uuid,uuid,text)', 'workspace_member_remove(uuid,uuid)',
+        'project_create(text,text,uuid)', 'project_member_set(uuid,uuid,text)', 'project_member_remove(uuid,uuid)'
     ],
     'users call these functions and no other'
 );
@@ -142,7 +145,8 @@ select set_eq(
         'receive_webhook_finish(uuid,uuid,text,jsonb,jsonb)', 'receive_webhook_later(uuid,uuid,integer,text)',
         'receive_webhook_place(uuid,uuid,text,boolean,jsonb,jsonb,jsonb)', 'receive_webhook_settle(uuid,jsonb)',
         'receive_webhook_open_orders(integer,integer)', 'receive_webhook_waiting(integer)',
-        'receive_webhook_notifications(integer,integer,uuid)', 'receive_webhook_notified(bigint,text,boolean)'
+        'receive_webhook_notifications(integer,integer,uuid)', 'receive_webhook_notified(bigint,text,boolean)',
+        'health_report(integer)'
     ],
     'functions with a service key call these and no other'
 );
