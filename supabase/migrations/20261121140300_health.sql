@@ -57,7 +57,7 @@ begin
             );
         exception when others then
             v_tables := v_tables || jsonb_build_object(
-                case v_table.schema_name when 'public' then '' else 'private.' end || v_table.table_name, sqlerrm
+                case v_table.schema_name when 'public' then '' else 'private.' end || v_table.table_name, sqlstate || ' ' || sqlerrm
             );
         end;
     end loop;
@@ -67,7 +67,7 @@ $$;
 comment on function private.health_tables() is
     'Section of health_report: our tables by name, each with what went wrong when a row was read, or null.';
 
-create function private.health_cron() returns jsonb
+create function private.health_pg_cron() returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 begin
     if to_regclass('cron.job') is null then
@@ -111,10 +111,10 @@ begin
     );
 end;
 $$;
-comment on function private.health_cron() is
+comment on function private.health_pg_cron() is
     'Section of health_report: whether pg_cron runs, and each job with its last run and its failures.';
 
-create function private.health_calls() returns jsonb
+create function private.health_pg_net() returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
 declare
     v_running boolean := true;
@@ -148,7 +148,7 @@ begin
     ) as answered;
 end;
 $$;
-comment on function private.health_calls() is
+comment on function private.health_pg_net() is
     'Section of health_report: pg_net''s worker, what waits for it, and what the calls of the last hour came to.';
 
 create function private.health_collector() returns jsonb
@@ -272,7 +272,7 @@ declare
     v_errors  jsonb := jsonb_build_object();
 begin
     foreach v_section in array array[
-        'server', 'queries', 'tables', 'cron', 'calls', 'collector', 'tokens', 'signals', 'cache', 'versions'
+        'server', 'queries', 'tables', 'pg_cron', 'pg_net', 'collector', 'tokens', 'signals', 'cache', 'versions'
     ] loop
         -- What cannot be measured is said, and the rest is measured all the same.
         begin
@@ -297,8 +297,8 @@ comment on function public.health_report(integer) is
     'Everything that the function health measures in the database, a section a key; what is not installed is left out.';
 
 revoke execute on function
-    private.health_server(), private.health_queries(), private.health_tables(), private.health_cron(),
-    private.health_calls(), private.health_collector(), private.health_tokens(integer), private.health_signals(),
+    private.health_server(), private.health_queries(), private.health_tables(), private.health_pg_cron(),
+    private.health_pg_net(), private.health_collector(), private.health_tokens(integer), private.health_signals(),
     private.health_cache(), private.health_versions(), public.health_report(integer)
 from public, anon, authenticated, service_role;
 grant execute on function public.health_report(integer) to service_role;
