@@ -7,6 +7,7 @@ mod corpus;
 mod crash;
 mod delegates;
 mod edges;
+mod health;
 mod limits;
 mod migrations;
 mod sales;
