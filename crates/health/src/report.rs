@@ -98,9 +98,15 @@ pub(crate) struct Signals {
 /// Asks the database, and gives up after a while.
 pub(crate) async fn fetch(cx: &Context, token_seconds: u32, patience: Duration) -> Result<Value> {
     let arguments = json!({ "p_expiring_seconds": token_seconds });
-    cx.within(patience, cx.db().rpc("health_report", &arguments).fetch())
+    let measured: Value = cx
+        .within(patience, cx.db().rpc("health_report", &arguments).fetch())
         .await
-        .map_err(|error| Error::timeout("the database did not answer in time").source(error))?
+        .map_err(|error| Error::timeout("the database did not answer in time").source(error))??;
+    if number(&measured, "took_ms").is_none() {
+        let error = Error::internal("the database answered with something that is no report");
+        return Err(error.code("DATABASE_ERROR"));
+    }
+    Ok(measured)
 }
 
 impl Report {
