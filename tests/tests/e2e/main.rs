@@ -10,6 +10,7 @@ mod edges;
 mod health;
 mod limits;
 mod migrations;
+mod platform;
 mod sales;
 mod sites;
 mod tokens;
