@@ -55,18 +55,18 @@ grant execute on function private.my_managed_projects(), private.my_projects() t
 grant update (description, is_active) on public.projects to authenticated;
 drop policy "owners read their projects" on public.projects;
 create policy "owners and members see their projects" on public.projects
-    for select to authenticated using (id in (select private.my_projects()));
+    for select to authenticated using (id = any (array(select private.my_projects())));
 create policy "owners and admins change their projects" on public.projects
     for update to authenticated
-    using (id in (select private.my_managed_projects()))
-    with check (id in (select private.my_managed_projects()));
+    using (id = any (array(select private.my_managed_projects())))
+    with check (id = any (array(select private.my_managed_projects())));
 
 alter table public.project_members enable row level security;
 revoke all on public.project_members from anon, authenticated, service_role;
 grant select on public.project_members to authenticated;
 grant select, insert, update, delete on public.project_members to service_role;
 create policy "who sees a project sees who belongs to it" on public.project_members
-    for select to authenticated using (project_id in (select private.my_projects()));
+    for select to authenticated using (project_id = any (array(select private.my_projects())));
 
 create function public.project_create(p_project_name text, p_description text default '', p_workspace_id uuid default null)
 returns uuid
