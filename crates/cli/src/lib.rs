@@ -16,5 +16,6 @@
 #![forbid(unsafe_code)]
 
 pub mod commands;
+pub mod database;
 pub mod remote;
 pub mod stack;

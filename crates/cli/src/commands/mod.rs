@@ -3,6 +3,7 @@
 mod chart;
 mod dex;
 mod down;
+mod inspect;
 mod logs;
 mod orders;
 mod paint;
@@ -79,6 +80,8 @@ enum Command {
     /// Show and set an owner's limits, and stop all trading
     #[command(subcommand)]
     Risk(risk::Command),
+    /// Ask a database what it is doing and what it leaves open
+    Inspect(inspect::Arguments),
     /// Print the completions for a shell
     #[command(
         after_help = "Example:\n  ferry completions bash > ~/.local/share/bash-completion/completions/ferry"
@@ -133,6 +136,7 @@ impl Cli {
             Command::Signals(arguments) => signals::run(&arguments, &scope.place()?),
             Command::Orders(arguments) => orders::run(&arguments, &scope.place()?),
             Command::Risk(command) => risk::run(&command, &scope.place()?),
+            Command::Inspect(arguments) => inspect::run(&arguments, &scope.place()?),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "ferry", &mut script);

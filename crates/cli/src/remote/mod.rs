@@ -31,6 +31,7 @@ use reqwest::redirect::Policy;
 use serde_json::Value;
 pub use settings::{Place, Target};
 use url::Url;
+pub(crate) use variables::{Source, Variables};
 
 /// The gateway gives a function 150 s; it shall be the one that says so.
 const ANSWER_WITHIN: Duration = Duration::from_secs(160);

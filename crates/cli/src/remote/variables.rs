@@ -8,7 +8,7 @@ use super::{Place, RemoteError};
 
 /// Where a setting was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Environment,
     EnvFile,
     LocalStack,
@@ -25,19 +25,19 @@ impl fmt::Display for Source {
 }
 
 /// The environment first, then `.env`, which is read when it is needed.
-pub(super) struct Variables<'a> {
+pub(crate) struct Variables<'a> {
     environment: &'a HashMap<String, String>,
     file: Option<HashMap<String, String>>,
     project: Option<&'a Path>,
 }
 
 impl<'a> Variables<'a> {
-    pub(super) fn of(place: &'a Place) -> Self {
+    pub(crate) fn of(place: &'a Place) -> Self {
         Self { environment: &place.environment, file: None, project: place.project.as_deref() }
     }
 
     /// An empty variable is none.
-    pub(super) fn get(&mut self, name: &str) -> Result<Option<(String, Source)>, RemoteError> {
+    pub(crate) fn get(&mut self, name: &str) -> Result<Option<(String, Source)>, RemoteError> {
         let set = |found: Option<&String>| found.filter(|value| !value.trim().is_empty()).cloned();
         if let Some(value) = set(self.environment.get(name)) {
             return Ok(Some((value, Source::Environment)));

@@ -19,7 +19,7 @@ mod redis;
 mod reload;
 mod rest;
 pub mod state;
-mod tools;
+pub(crate) mod tools;
 mod vault;
 
 use std::fs::File;

@@ -56,6 +56,18 @@ fn newest(root: &Path) -> Option<String> {
         .max_by_key(|version| version.parse::<u32>().unwrap_or(0))
 }
 
+/// Folders with `pg_dump`: that of the PATH, then Debian's, the newest first.
+pub(crate) fn postgres_clients() -> Vec<PathBuf> {
+    let root = Path::new("/usr/lib/postgresql");
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let mut versions: Vec<u32> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    versions.sort_unstable_by(|a, b| b.cmp(a));
+    let own = versions.iter().map(|version| root.join(version.to_string()).join("bin"));
+    let path = on_path("pg_dump").and_then(|program| Some(program.parent()?.to_owned()));
+    path.into_iter().chain(own).filter(|folder| folder.join("pg_dump").exists()).collect()
+}
+
 /// `redis-server`, where it is installed.
 pub(crate) fn redis() -> Result<PathBuf> {
     on_path("redis-server")
