@@ -1,6 +1,7 @@
 //! The commands, one file each. This file is what `ferry --help` shows.
 
 mod chart;
+mod cron;
 mod dex;
 mod down;
 mod inspect;
@@ -80,6 +81,8 @@ enum Command {
     /// Show and set an owner's limits, and stop all trading
     #[command(subcommand)]
     Risk(risk::Command),
+    /// Show what became of each job's ticks: fired, answered, run; and where the chain broke
+    Cron(cron::Arguments),
     /// Ask a database what it is doing and what it leaves open
     Inspect(inspect::Arguments),
     /// Print the completions for a shell
@@ -136,6 +139,7 @@ impl Cli {
             Command::Signals(arguments) => signals::run(&arguments, &scope.place()?),
             Command::Orders(arguments) => orders::run(&arguments, &scope.place()?),
             Command::Risk(command) => risk::run(&command, &scope.place()?),
+            Command::Cron(arguments) => cron::run(&arguments, &scope.place()?),
             Command::Inspect(arguments) => inspect::run(&arguments, &scope.place()?),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
