@@ -15,6 +15,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod backup;
 pub mod commands;
 pub mod database;
 pub mod remote;

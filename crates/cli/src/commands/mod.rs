@@ -1,5 +1,6 @@
 //! The commands, one file each. This file is what `ferry --help` shows.
 
+mod backup;
 mod chart;
 mod cron;
 mod dex;
@@ -9,6 +10,7 @@ mod logs;
 mod orders;
 mod paint;
 mod risk;
+mod restore;
 mod sales;
 mod signals;
 mod status;
@@ -81,6 +83,10 @@ enum Command {
     /// Show and set an owner's limits, and stop all trading
     #[command(subcommand)]
     Risk(risk::Command),
+    /// Back up a project's database, or list its backups
+    Backup(backup::Arguments),
+    /// Restore a backup into an empty database
+    Restore(restore::Arguments),
     /// Show what became of each job's ticks: fired, answered, run; and where the chain broke
     Cron(cron::Arguments),
     /// Ask a database what it is doing and what it leaves open
@@ -139,6 +145,8 @@ impl Cli {
             Command::Signals(arguments) => signals::run(&arguments, &scope.place()?),
             Command::Orders(arguments) => orders::run(&arguments, &scope.place()?),
             Command::Risk(command) => risk::run(&command, &scope.place()?),
+            Command::Backup(arguments) => backup::run(&arguments, &scope.place()?),
+            Command::Restore(arguments) => restore::run(&arguments, &scope.place()?),
             Command::Cron(arguments) => cron::run(&arguments, &scope.place()?),
             Command::Inspect(arguments) => inspect::run(&arguments, &scope.place()?),
             Command::Completions { shell } => {

@@ -18,6 +18,7 @@ mod process;
 mod redis;
 mod reload;
 mod rest;
+pub(crate) mod scratch;
 pub mod state;
 pub(crate) mod tools;
 mod vault;
