@@ -4,6 +4,8 @@
 //! `lab` is a running stack with companies to collect. `redis` is a Redis of one's own, with TLS and a
 //! password if wanted, with faults on the way to it, or behind Upstash's REST. `tradovate` is a simulated
 //! broker, `tokens` makes tokens for all of them. `alpaca` is a simulated broker for orders.
+//! broker, `tokens` makes tokens for all of them.
+//! `s3` is a simulated S3 store. `lab` is a running stack with companies to collect.
 #![forbid(unsafe_code)]
 
 pub mod alpaca;
@@ -16,3 +18,4 @@ pub mod redis;
 pub mod server;
 pub mod tokens;
 pub mod tradovate;
+pub mod s3;

@@ -11,7 +11,7 @@ use anyhow::Result;
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
-use ferry::ferry_with;
+use ferry::{Folder, ferry_with};
 
 /// Answers as its query asks.
 const PROBE: &str = r#"Deno.serve((request) => {
@@ -21,8 +21,9 @@ const PROBE: &str = r#"Deno.serve((request) => {
 });"#;
 
 /// This repository's migrations, and a function that answers as it is told.
-async fn stack() -> Result<Option<(Stack, Client)>> {
+async fn stack() -> Result<Option<(Stack, Client, Folder)>> {
     let Some(options) = project::options()? else { return Ok(None) };
+    let folder = Folder(options.project.clone());
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../supabase/migrations");
     let own = options.project.join("supabase/migrations");
     std::fs::remove_dir_all(&own)?;
@@ -40,7 +41,7 @@ async fn stack() -> Result<Option<(Stack, Client)>> {
     let (client, connection) = tokio_postgres::connect(&stack.db_url(), NoTls).await?;
     tokio::spawn(connection);
     client.batch_execute("select cron.alter_job(jobid, active := false) from cron.job").await?;
-    Ok(Some((stack, client)))
+    Ok(Some((stack, client, folder)))
 }
 
 /// A job and a tick of it, as pg_cron would have recorded it: the SQL runs here, in this session.
@@ -76,7 +77,7 @@ async fn breaks(stack: &Stack, job: &str, link: &str, words: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_is_followed_from_the_schedule_to_the_run() -> Result<()> {
-    let Some((stack, client)) = stack().await? else { return Ok(()) };
+    let Some((stack, client, _folder)) = stack().await? else { return Ok(()) };
     let run = "00000000-0000-4000-8000-000000000001";
     client
         .batch_execute(&format!(
@@ -102,7 +103,7 @@ async fn a_chain_is_followed_from_the_schedule_to_the_run() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_broken_at_each_link_says_where() -> Result<()> {
-    let Some((stack, client)) = stack().await? else { return Ok(()) };
+    let Some((stack, client, _folder)) = stack().await? else { return Ok(()) };
     let run = |number: u8| format!("00000000-0000-4000-8000-0000000000{number:02}");
     client.batch_execute("select cron.schedule('off', '* * * * *', 'select 1'); select cron.alter_job(jobid, active := false) from cron.job where jobname = 'off'").await?;
     breaks(&stack, "off", "scheduled", "switched off").await;

@@ -10,15 +10,16 @@ use anyhow::Result;
 use serde_json::Value;
 use tokio_postgres::{Client, NoTls};
 
-use ferry::{Ran, ferry_with};
+use ferry::{Folder, Ran, ferry_with};
 
 /// A stack without functions, and with no migrations but these statements.
-async fn database(statements: &str) -> Result<Option<(Stack, Client)>> {
+async fn database(statements: &str) -> Result<Option<(Stack, Client, Folder)>> {
     let Some(options) = project::options()? else { return Ok(None) };
+    let folder = Folder(options.project.clone());
     let stack = Stack::start(Options { functions: false, migrate: false, ..options }).await?;
     let client = connect(&stack).await?;
     client.batch_execute(statements).await?;
-    Ok(Some((stack, client)))
+    Ok(Some((stack, client, folder)))
 }
 
 async fn connect(stack: &Stack) -> Result<Client> {
@@ -67,7 +68,7 @@ create table hidden.unexposed (id bigint primary key);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_planted_gap_is_found_and_what_is_sound_is_not() -> Result<()> {
-    let Some((stack, _client)) = database(GAPS).await? else { return Ok(()) };
+    let Some((stack, _client, _folder)) = database(GAPS).await? else { return Ok(()) };
     let ran = inspect(&stack, &["rls", "--json"]).await;
     assert_eq!(ran.code, 1, "{ran:?}");
     let findings = ran.json()["findings"].as_array().cloned().unwrap_or_default();
@@ -111,7 +112,8 @@ async fn each_planted_gap_is_found_and_what_is_sound_is_not() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_query_that_blocks_another_is_seen_and_ended() -> Result<()> {
-    let Some((stack, blocker)) = database("create table public.locked (id int primary key)").await? else {
+    let Some((stack, blocker, _folder)) = database("create table public.locked (id int primary key)").await?
+    else {
         return Ok(());
     };
     blocker.batch_execute("begin; lock table public.locked").await?;
@@ -142,7 +144,7 @@ async fn what_cannot_be_told_is_said_and_the_rest_is_told() -> Result<()> {
         create index things_a on public.things (name); create index things_b on public.things (name);
         insert into public.things select n, 'thing' from generate_series(1, 1000) n; analyze public.things;
         create extension pg_cron with schema pg_catalog; select cron.schedule('nightly', '0 3 * * *', 'select 1')";
-    let Some((stack, client)) = database(statements).await? else { return Ok(()) };
+    let Some((stack, client, _folder)) = database(statements).await? else { return Ok(()) };
     let slow = inspect(&stack, &["slow"]).await;
     assert_eq!((slow.code, slow.out.contains("create extension pg_stat_statements")), (1, true), "{slow:?}");
     client.batch_execute("create extension pg_stat_statements with schema extensions").await?;

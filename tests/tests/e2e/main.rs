@@ -2,6 +2,7 @@
 //! simulated DEX site. Each story starts a stack of its own; one program tells all of them, so that
 //! one waits for pg_cron while others run.
 
+mod backups;
 mod collects;
 mod corpus;
 mod crash;
