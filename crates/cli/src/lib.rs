@@ -18,5 +18,6 @@
 pub mod backup;
 pub mod commands;
 pub mod database;
+pub mod import;
 pub mod remote;
 pub mod stack;

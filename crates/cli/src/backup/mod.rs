@@ -29,6 +29,7 @@ pub use keep::Keep;
 pub use make::{Made, make};
 pub use manifest::{FileSum, Manifest};
 pub use progress::Progress;
+pub(crate) use restore::Psql;
 pub use restore::{Restored, Verified, restore, verify};
 pub use store::Store;
 

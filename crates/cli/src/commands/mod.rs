@@ -3,6 +3,7 @@
 mod backup;
 mod chart;
 mod cron;
+mod db;
 mod dex;
 mod down;
 mod inspect;
@@ -87,6 +88,9 @@ enum Command {
     Backup(backup::Arguments),
     /// Restore a backup into an empty database
     Restore(restore::Arguments),
+    /// Take an existing Postgres into the project
+    #[command(subcommand)]
+    Db(db::Command),
     /// Show what became of each job's ticks: fired, answered, run; and where the chain broke
     Cron(cron::Arguments),
     /// Ask a database what it is doing and what it leaves open
@@ -147,6 +151,7 @@ impl Cli {
             Command::Risk(command) => risk::run(&command, &scope.place()?),
             Command::Backup(arguments) => backup::run(&arguments, &scope.place()?),
             Command::Restore(arguments) => restore::run(&arguments, &scope.place()?),
+            Command::Db(command) => db::run(&command, &scope.place()?),
             Command::Cron(arguments) => cron::run(&arguments, &scope.place()?),
             Command::Inspect(arguments) => inspect::run(&arguments, &scope.place()?),
             Command::Completions { shell } => {

@@ -147,21 +147,6 @@ impl Address {
         set.extend(certificate.map(|path| ("PGSSLROOTCERT", path)));
         set
     }
-
-    /// The URL without the password, for programs that take one: the password is in the environment.
-    pub(crate) fn url(&self) -> String {
-        let encode = |text: &str| {
-            percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
-        };
-        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
-        format!(
-            "postgresql://{}@{host}:{}/{}?sslmode={}",
-            encode(&self.user),
-            self.port,
-            encode(&self.name),
-            self.ssl_mode.as_str()
-        )
-    }
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -188,7 +173,7 @@ mod tests {
         assert_eq!(address.password.as_deref(), Some("p@ss/word"));
         assert_eq!(address.to_string(), "postgres.abc@pooler.test:6543/my data");
         assert!(address.is_transaction_pooler());
-        let printed = format!("{address:?} {}", address.url());
+        let printed = format!("{address:?} {address}");
         assert!(!printed.contains("p@ss") && !printed.contains("%40ss"), "{printed}");
     }
 
