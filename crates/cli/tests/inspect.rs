@@ -124,10 +124,10 @@ async fn a_query_that_blocks_another_is_seen_and_ended() -> Result<()> {
 
     let seen = inspect(&stack, &["long-queries", "--longer", "0", "--json"]).await.json();
     let seen = seen["queries"].as_array().cloned().unwrap_or_default();
-    let blocked =
-        seen.iter().find(|query| query["query"] == "select * from public.locked").expect("it waits");
-    assert_eq!(blocked["blocked_by"], serde_json::json!([pid]));
-    assert_eq!(blocked["waits_for"], "relation");
+    let victim =
+        seen.iter().find(|query| query["statement"] == "select * from public.locked").expect("it waits");
+    assert_eq!(victim["blocked_by"], serde_json::json!([pid]));
+    assert_eq!(victim["waits_for"], "relation");
 
     let ended = inspect(&stack, &["long-queries", "--kill", &pid.to_string()]).await;
     assert_eq!(ended.code, 0, "{ended:?}");

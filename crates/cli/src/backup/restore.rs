@@ -96,9 +96,10 @@ async fn restore_folder(
     let found = count_rows(&client, &tables, progress).await?;
     compare(&manifest.rows, &found)?;
     let has_vault = client.query_one("select to_regclass('vault.secrets') is not null", &[]).await?;
-    let known = match has_vault.try_get(0)? {
-        true => texts(&client, "select name from vault.secrets where name is not null", &[]).await?,
-        false => Vec::new(),
+    let known = if has_vault.try_get(0)? {
+        texts(&client, "select name from vault.secrets where name is not null", &[]).await?
+    } else {
+        Vec::new()
     };
     let missing_secrets =
         manifest.vault_secrets.iter().filter(|name| !known.contains(name)).cloned().collect();

@@ -51,10 +51,8 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
     let progress = Progress::on_terminal();
     block_on(async {
         let made = make(&database, &store, arguments.keep, &progress).await?;
-        let verified = match arguments.verify {
-            true => Some(verify(&store, &made.manifest.name, &progress).await?),
-            false => None,
-        };
+        let verified =
+            if arguments.verify { Some(verify(&store, &made.manifest.name, &progress).await?) } else { None };
         if arguments.json {
             paint::line(format!(
                 "{:#}",
@@ -105,7 +103,9 @@ async fn list(store: &Store, json: bool) -> Result<ExitCode> {
     } else if names.is_empty() {
         paint::line(paint::faint("No backups."));
     } else {
-        names.iter().for_each(|name| paint::line(store.address(name)));
+        for name in names {
+            paint::line(store.address(&name));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -36,17 +36,14 @@ pub(super) fn connector(address: &Address) -> Result<MakeRustlsConnect> {
 /// Trusts the file of `sslrootcert`, else the authorities of this machine.
 fn verifier(address: &Address, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPkiServerVerifier>> {
     let mut roots = RootCertStore::empty();
-    match address.root_certificate.as_ref().filter(|path| path.as_os_str() != "system") {
-        Some(path) => {
-            let reading = || format!("reading sslrootcert {}", path.display());
-            for certificate in CertificateDer::pem_file_iter(path).with_context(reading)? {
-                roots.add(certificate.with_context(reading)?).with_context(reading)?;
-            }
+    let file = address.root_certificate.as_ref().filter(|path| path.as_os_str() != "system");
+    if let Some(path) = file {
+        let reading = || format!("reading sslrootcert {}", path.display());
+        for certificate in CertificateDer::pem_file_iter(path).with_context(reading)? {
+            roots.add(certificate.with_context(reading)?).with_context(reading)?;
         }
-        None => {
-            let found = rustls_native_certs::load_native_certs();
-            roots.add_parsable_certificates(found.certs);
-        }
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     }
     if roots.is_empty() {
         bail!("no certificate authority is known; name a file with sslrootcert in the database's URL");

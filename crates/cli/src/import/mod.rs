@@ -7,6 +7,7 @@
 mod rewrite;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -96,12 +97,13 @@ impl Import {
             set check_function_bodies = off;\nselect pg_catalog.set_config('search_path', '', false);\n\n"
             .to_owned();
         for (name, schema) in extensions {
-            before += &format!("create extension if not exists \"{name}\" with schema {schema};\n");
+            let _ = writeln!(before, "create extension if not exists \"{name}\" with schema {schema};");
         }
         for role in texts(&self.client, include_str!("sql/policy_roles.sql"), &[&self.schemas]).await? {
             let name = role.replace('"', "\"\"");
-            before += &format!(
-                "do $do$ begin create role \"{name}\" nologin; exception when duplicate_object then null; end $do$;\n"
+            let _ = writeln!(
+                before,
+                "do $do$ begin create role \"{name}\" nologin; exception when duplicate_object then null; end $do$;"
             );
             self.left_out.push(format!(
                 "role {role}: a policy names it, so one of that name is made where there is none; it cannot log in"
@@ -111,7 +113,7 @@ impl Import {
         let mut after = rewrite::statements(&self.dump("post-data").await?, &members);
         after += "\n-- Closed until somebody says who may see what.\n";
         for table in self.rows.keys() {
-            after += &format!("alter table {table} enable row level security;\n");
+            let _ = writeln!(after, "alter table {table} enable row level security;");
         }
         after += "reset search_path;\nreset check_function_bodies;\nnotify pgrst, 'reload schema';\n";
         (self.before_rows, self.after_rows) = (before, after);

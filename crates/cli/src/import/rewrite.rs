@@ -45,9 +45,7 @@ pub(super) fn statements(dump: &str, members: &[Member]) -> String {
             continue;
         }
         match line.strip_prefix("CREATE SCHEMA ") {
-            Some(name) if name.ends_with(';') => {
-                text.push_str(&format!("CREATE SCHEMA IF NOT EXISTS {name}"))
-            }
+            Some(name) if name.ends_with(';') => text.extend(["CREATE SCHEMA IF NOT EXISTS ", name]),
             _ => text.push_str(line),
         }
         text.push('\n');

@@ -15,7 +15,7 @@ use super::postgres::{self, Postgres};
 use super::process::pid;
 
 /// On a machine with other work.
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const STARTS_WITHIN: Duration = Duration::from_mins(1);
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
 
 /// A private Postgres. Ends with [`Scratch::stop`], or when dropped.

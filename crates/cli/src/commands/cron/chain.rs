@@ -113,7 +113,8 @@ fn call(call: &Call, facts: &Facts) -> Option<Break> {
                 (None, false) => "no answer yet".to_owned(),
             };
             broken.mended = again.status.is_some_and(|status| status < 400);
-            broken.reason += &format!("; called again {} later: {outcome}", duration(again.at - call.at));
+            let later = duration(again.at - call.at);
+            broken.reason = format!("{}; called again {later} later: {outcome}", broken.reason);
         }
         Some(broken)
     };

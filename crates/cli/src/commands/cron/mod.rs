@@ -84,7 +84,7 @@ fn print(facts: &Facts) {
             Some(broken) if broken.mended => paint::warn("mended"),
             Some(_) => paint::bad("broken"),
         };
-        paint::line(format!("{}  {}  {verdict}", paint::bold(&paint::harmless(&job.name)), job.schedule));
+        paint::line(format!("{}  {}  {verdict}", paint::bold(paint::harmless(&job.name)), job.schedule));
         if let Some(broken) = chain::job(job, facts) {
             paint::line(format!("  {}", paint::harmless(&broken.reason)));
         }

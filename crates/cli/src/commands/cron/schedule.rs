@@ -70,10 +70,10 @@ impl Schedule {
 /// `*/5`, `1-5`, `0,20,40`, `mon-fri`.
 fn bits(field: &str, least: u8, most: u8, names: &[&str]) -> Option<u64> {
     let number = |text: &str| -> Option<u8> {
-        let named = names.iter().position(|name| text.to_ascii_lowercase().starts_with(name));
-        let named = named.and_then(|place| u8::try_from(place).ok());
-        let first = if names.len() == 12 { 1 } else { 0 };
-        named
+        let place = names.iter().position(|name| text.to_ascii_lowercase().starts_with(name));
+        let first = u8::from(names.len() == 12);
+        let by_name = place.and_then(|place| u8::try_from(place).ok());
+        by_name
             .map(|place| place + first)
             .or_else(|| text.parse().ok())
             .filter(|value| (least..=most).contains(value))

@@ -13,8 +13,8 @@ use crate::commands::table::{Cell, Column, Table};
 
 #[derive(Serialize, Deserialize)]
 struct Job {
-    job_id: i64,
-    job: String,
+    id: i64,
+    name: String,
     schedule: String,
     active: bool,
     last_run_at: Option<String>,
@@ -61,7 +61,7 @@ fn print(jobs: Vec<Job>) {
         };
         let failures = Cell::from(job.failures).tone(if job.failures > 0 { Tone::Bad } else { Tone::Plain });
         table.row([
-            job.job.into(),
+            job.name.into(),
             job.schedule.into(),
             Cell::maybe(job.last_run_at.as_deref().map(moment)),
             Cell::from(status).tone(tone),

@@ -14,7 +14,7 @@ use crate::commands::table::{Cell, Column, Table};
 #[derive(Serialize, Deserialize)]
 struct Index {
     table_name: String,
-    index_name: String,
+    name: String,
     bytes: u64,
     scans: u64,
     is_unique: bool,
@@ -46,7 +46,7 @@ pub(super) async fn show(client: &Client, json: bool) -> Result<ExitCode> {
         let note = Cell::maybe(index.note).tone(Tone::Warn);
         table.row([
             index.table_name.into(),
-            index.index_name.into(),
+            index.name.into(),
             size(index.bytes).into(),
             index.scans.into(),
             note,

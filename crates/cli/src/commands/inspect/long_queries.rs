@@ -33,7 +33,7 @@ struct Query {
     seconds: f64,
     waits_for: Option<String>,
     blocked_by: Vec<i32>,
-    query: String,
+    statement: String,
 }
 
 pub(super) async fn show(client: &Client, arguments: &Arguments, json: bool) -> Result<ExitCode> {
@@ -65,7 +65,7 @@ pub(super) async fn show(client: &Client, arguments: &Arguments, json: bool) -> 
             query.state.into(),
             duration(query.seconds).into(),
             blockers.join(", ").into(),
-            cut(&query.query, SHOWN).into(),
+            cut(&query.statement, SHOWN).into(),
         ]);
     }
     table.print();

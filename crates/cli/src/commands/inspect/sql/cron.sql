@@ -1,6 +1,6 @@
 select
-    job.jobid as job_id,
-    coalesce(job.jobname, job.command) as job,
+    job.jobid as id,
+    coalesce(job.jobname, job.command) as name,
     job.schedule,
     job.active,
     last.start_time as last_run_at,

@@ -11,7 +11,7 @@ with known as (
 select * from (
 select
     used.schemaname || '.' || used.relname as table_name,
-    used.indexrelname as index_name,
+    used.indexrelname as name,
     pg_catalog.pg_relation_size(known.indexrelid) as bytes,
     used.idx_scan as scans,
     known.indisunique as is_unique,
@@ -30,4 +30,4 @@ left join lateral (
 ) as twin on true
 where used.schemaname not in ('cron', 'net', 'auth', 'storage', 'vault', 'realtime', 'extensions', 'supabase_migrations')
 ) as indexes
-order by note is null, bytes desc, table_name, index_name
+order by note is null, bytes desc, table_name, name
