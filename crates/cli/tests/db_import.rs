@@ -166,6 +166,19 @@ async fn an_import_that_fails_in_its_middle_changes_nothing() -> Result<()> {
     assert_eq!((ran.code, ran.err.contains("extensions.plus")), (1, true), "{ran:?}");
     assert_eq!(migrations(&folder.0).len(), 1, "the migration is taken back");
     assert!(target.query_one("select to_regclass('public.late') is null", &[]).await?.get::<_, bool>(0));
+
+    // The first of many rows is refused: what reads the others must not wait for ever.
+    old.batch_execute(
+        "drop table public.late;
+         create table public.homesick (id integer, body text, check (current_database() = 'old'));
+         insert into public.homesick select n, repeat('x', 200) from generate_series(1, 50000) n",
+    )
+    .await?;
+    let environment = [("OLD_URL", &*old_url), ("DATABASE_URL", &*url)];
+    let import = import(&folder.0, &environment, &["--yes"]);
+    let ran = tokio::time::timeout(std::time::Duration::from_secs(60), import).await?;
+    assert_eq!((ran.code, ran.err.contains("homesick")), (1, true), "{ran:?}");
+    assert!(target.query_one("select to_regclass('public.homesick') is null", &[]).await?.get::<_, bool>(0));
     stack.stop().await;
     Ok(())
 }

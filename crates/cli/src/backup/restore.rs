@@ -175,9 +175,7 @@ async fn load(
     };
     let poured = steps.await;
     progress.clear();
-    // When psql ended early, that is the reason, and the broken pipe only what came of it.
-    psql.end(poured.is_ok()).await?;
-    poured
+    psql.end(poured).await
 }
 
 /// The dump's list of contents, without what a new database has or its role may not make.
@@ -291,27 +289,39 @@ impl Psql {
         let mut errors = child.stderr.take().context("it has an output")?;
         let input = self.input.as_mut().context("psql listens")?;
         let mut complaint = String::new();
-        let (copied, read) =
-            tokio::join!(tokio::io::copy(&mut output, input), errors.read_to_string(&mut complaint));
+        let copying = async move {
+            let copied = tokio::io::copy(&mut output, input).await;
+            // Where psql is gone, the program shall not wait until somebody reads on.
+            drop(output);
+            copied
+        };
+        let (copied, read) = tokio::join!(copying, errors.read_to_string(&mut complaint));
         copied?;
         read?;
         succeeded(what, child.wait().await?, &complaint)
     }
 
-    /// Commits, or with `is_whole` false goes back to where it began.
-    pub(crate) async fn end(mut self, is_whole: bool) -> Result<()> {
-        if !is_whole {
-            // An error of its own rolls everything back; a plain end of input would commit a part.
+    /// Commits when all was said; else goes back to where it began, and tells why.
+    pub(crate) async fn end(mut self, said: Result<()>) -> Result<()> {
+        let own = match said {
+            // A broken pipe only says that psql ended early; psql says why.
+            Err(error) if !is_broken_pipe(&error) => Some(error),
+            _ => None,
+        };
+        if own.is_some() {
+            // It must fail: at a plain end of its input it would commit a part.
             let _ = self.say("\n\\.\nselect ferry_gives_up;\n").await;
         }
         drop(self.input.take());
         let status = self.child.wait().await?;
         let complaint = self.complaint.await.unwrap_or_default();
-        if !is_whole && complaint.contains("ferry_gives_up") {
-            return Ok(());
-        }
-        succeeded("psql", status, &complaint)
+        own.map_or_else(|| succeeded("psql", status, &complaint), Err)
     }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let is_pipe = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    error.chain().any(|cause| cause.downcast_ref().is_some_and(is_pipe))
 }
 
 fn quoted(name: &str) -> String {

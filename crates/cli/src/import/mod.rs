@@ -197,8 +197,7 @@ impl Import {
         };
         let poured = steps.await;
         progress.clear();
-        psql.end(poured.is_ok()).await?;
-        poured?;
+        psql.end(poured).await?;
         let receiver = target.connect_session().await?;
         receiver.batch_execute("set statement_timeout = 0; analyze").await?;
         let tables: Vec<String> = self.rows.keys().cloned().collect();
