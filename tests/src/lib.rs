@@ -15,7 +15,7 @@ pub mod http;
 pub mod lab;
 pub mod load;
 pub mod redis;
+pub mod s3;
 pub mod server;
 pub mod tokens;
 pub mod tradovate;
-pub mod s3;
