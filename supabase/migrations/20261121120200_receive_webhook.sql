@@ -259,6 +259,8 @@ language plpgsql security definer set search_path = '' as $$
 declare
     v_signal public.webhook_signals;
 begin
+    perform from public.webhook_configs
+    where id = (select config_id from public.webhook_signals where id = p_signal_id) for key share;
     update public.webhook_signals
     set status = p_status, refusals = coalesce(p_refusals, refusals), reasons = coalesce(p_reasons, reasons),
         lease_id = null, leased_until = null, finished_at = clock_timestamp()
@@ -278,6 +280,8 @@ create function public.receive_webhook_finish(
 ) returns boolean
 language plpgsql security definer set search_path = '' as $$
 begin
+    perform from public.webhook_configs
+    where id = (select config_id from public.webhook_signals where id = p_signal_id) for key share;
     perform from public.webhook_signals where id = p_signal_id and lease_id = p_lease_id for update;
     if not found then
         return false;
@@ -359,6 +363,8 @@ declare
     v_leg      jsonb;
     v_leg_id   uuid;
 begin
+    perform from public.webhook_configs
+    where id = (select config_id from public.orders where id = p_order_id) for key share;
     select * into v_order from public.orders where id = p_order_id for update;
     -- What is closed stays closed, and old news takes no fill back.
     if v_order.id is null or v_order.closed_at is not null then
@@ -447,6 +453,9 @@ declare
     v_signal    public.webhook_signals;
     v_order_id  uuid;
 begin
+    -- The webhook before its signals and orders, in the order in which removing it locks them.
+    perform from public.webhook_configs
+    where id = (select config_id from public.webhook_signals where id = p_signal_id) for key share;
     select * into v_signal from public.webhook_signals where id = p_signal_id and lease_id = p_lease_id for update;
     if v_signal.id is null then
         return null;

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use ironferry::{Context, Result};
-use order_engine::{Intent, Order, OrderType, Outcome, Situation, decide};
+use order_engine::{Action, Intent, MarketPosition, Order, OrderType, Outcome, Side, Situation, decide};
 use serde_json::{Value, json};
 
 use crate::broker::{self, Asked, Broker, Failure, Placed, State};
@@ -98,7 +98,28 @@ impl Acting<'_> {
         if let Some(message) = self.expired() {
             return self.end("refused", "SIGNAL_EXPIRED", &message).await;
         }
-        self.decide().await
+        match self.cancel(|open| self.is_superseded(open)).await? {
+            Ok(0) => self.decide().await,
+            // What was filled in between is seen when it is taken up again.
+            Ok(_) => {
+                store::later(self.cx, self.task, self.lease, 0, "open entries were canceled").await?;
+                Ok(())
+            }
+            Err(failure) => self.not_now(failure).await,
+        }
+    }
+
+    /// An entry that still stands, whole or in part, when the strategy wants out or the other way: filled
+    /// later, it would be a position that nobody wants.
+    fn is_superseded(&self, open: &Placed) -> bool {
+        let signal = &self.task.signal;
+        open.role == "entry"
+            && match (signal.market_position, signal.action) {
+                (Some(MarketPosition::Flat), _) | (None, Action::Exit) => true,
+                (Some(MarketPosition::Long), _) | (None, Action::Long) => open.side == Side::Sell,
+                (Some(MarketPosition::Short), _) | (None, Action::Short) => open.side == Side::Buy,
+                (None, Action::Buy | Action::Sell) => false,
+            }
     }
 
     fn expired(&self) -> Option<String> {
@@ -138,7 +159,8 @@ impl Acting<'_> {
     async fn place(&self, order: &Order, reasons: &[String]) -> Result<()> {
         let Self { cx, task, lease, broker } = self;
         if order.intent != Intent::Entry
-            && let Err(failure) = self.cancel_open(order).await?
+            // What is to be closed must not be held by the stop losses and targets of its entry.
+            && let Err(failure) = self.cancel(|open| open.side == order.side && open.role != "entry").await?
         {
             return self.not_now(failure).await;
         }
@@ -160,10 +182,10 @@ impl Acting<'_> {
         }
     }
 
-    /// What is to be closed must not be held by the stop losses and targets of its entry.
-    async fn cancel_open(&self, order: &Order) -> Result<std::result::Result<(), Failure>> {
-        let in_the_way = |open: &&Placed| open.side == order.side && open.role != "entry";
-        for open in self.task.open_orders.iter().filter(in_the_way) {
+    /// Cancels those of the symbol's open orders, and gives how many.
+    async fn cancel(&self, which: impl Fn(&Placed) -> bool) -> Result<std::result::Result<usize, Failure>> {
+        let mut canceled = 0;
+        for open in self.task.open_orders.iter().filter(|open| which(open)) {
             if let Err(failure) = self.broker.cancel(self.cx, open).await {
                 return Ok(Err(failure));
             }
@@ -177,8 +199,9 @@ impl Acting<'_> {
                 },
             };
             store::settle(self.cx, &open.order_id, &state).await?;
+            canceled += 1;
         }
-        Ok(Ok(()))
+        Ok(Ok(canceled))
     }
 
     /// Asks the broker, and notes what it said.

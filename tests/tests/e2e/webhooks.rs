@@ -82,8 +82,23 @@ async fn an_alert_is_accepted_once_and_becomes_one_order() -> Result<()> {
     lab.as_service("POST", "/receive-webhook/sweep", None, json!({})).await?;
     let closed = "select not exists (select from public.orders where closed_at is null)";
     db.wait_for("the end of the orders", Duration::from_secs(10), closed).await?;
-    let result = db.text("select concat_ws(' ', direction, sum(quantity), sum(profit) > 20) from public.trade_results group by direction", &[]).await?;
-    assert_eq!(result, "long 3 t");
+    // What was not filled of the entry is canceled: nothing is left, and nothing comes later.
+    let result = "select concat_ws(' ', sum(r.quantity) = max(o.filled_quantity), sum(r.profit) > 9, max(p.quantity) = 0)
+        from public.trade_results as r, public.orders as o, public.positions as p where o.role = 'entry'";
+    assert_eq!(db.text(result, &[]).await?, "t t t");
+    // An entry that still stands is canceled too, and there is nothing to sell.
+    webhook
+        .send(
+            &lab,
+            json!({ "ticker": "MSFT", "action": "buy", "type": "STOP", "stop_price": 500, "price": 400 }),
+        )
+        .await?;
+    settled(&db).await?;
+    webhook.send(&lab, json!({ "ticker": "MSFT", "action": "close" })).await?;
+    settled(&db).await?;
+    let canceled = "select o.status || ' ' || (select refusals #>> '{0,code}' from public.webhook_signals where status = 'refused')
+        from public.orders as o where o.symbol = 'MSFT'";
+    assert_eq!(db.text(canceled, &[]).await?, "canceled NOTHING_TO_EXIT");
     lab.stop().await
 }
 

@@ -1,7 +1,7 @@
 //! The function's process is killed at random while alerts come in, some of them twice: each ends in
 //! exactly one order or one recorded refusal.
 //!
-//! `WEBHOOK_SIGNALS` says how many alerts (500); 10,000 take some minutes.
+//! `WEBHOOK_SIGNALS` says how many alerts (1,000); 10,000 take some minutes.
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,11 +17,11 @@ const OWNERS: usize = 8;
 const SENDERS: usize = 16;
 /// The function lives for so long between two kills, in milliseconds: hardly begun at first, then in
 /// the middle of its work.
-const SHORT_LIVES: [u64; 4] = [900, 1_400, 700, 2_300];
+const SHORT_LIVES: [u64; 4] = [300, 500, 700, 900];
 const LIVES: [u64; 5] = [6_100, 9_700, 4_300, 12_900, 7_700];
 
 fn signals() -> usize {
-    std::env::var("WEBHOOK_SIGNALS").ok().and_then(|text| text.parse().ok()).unwrap_or(500)
+    std::env::var("WEBHOOK_SIGNALS").ok().and_then(|text| text.parse().ok()).unwrap_or(1_000)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -117,7 +117,7 @@ async fn every_signal_ends_in_one_order_or_one_refusal_however_often_the_functio
         db.count("select count(*) from public.webhook_signals where status = 'refused'", &[]).await?;
     assert_eq!(orders + refused, unique);
     assert!(refused > 0 && orders > 0);
-    assert!(kills.load(Ordering::Relaxed) > 1, "nobody was killed");
+    assert!(kills.load(Ordering::Relaxed) > 0, "nobody was killed");
     // Fills and positions agree, to the share.
     let wrong = "select count(*) from public.positions as p where p.quantity <> (
         select sum(o.filled_quantity) from public.orders as o where o.user_id = p.user_id and o.symbol = p.symbol)";
