@@ -214,8 +214,20 @@ Deno.test("work goes on after the reply", async () => {
   await new Promise((resolve) => setTimeout(resolve, 60));
 });
 
-Deno.test("files below /tmp are written, renamed, read and removed", async () => {
-  assertEquals(await json(get("/file")), { gone: true, kept: "kept" });
+Deno.test("files below /tmp are written with their folder, renamed, read, listed and removed", async () => {
+  assertEquals(await json(get("/file")), { gone: true, kept: "kept", listed: "kept" });
+});
+
+Deno.test("a module finishes what it must before its worker ends", async () => {
+  const note = "/tmp/ironferry-boundary-shutdown";
+  await get("/headers");
+  globalThis.dispatchEvent(new Event("beforeunload"));
+  for (let waited = 0; waited < 50; waited++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    if (await Deno.stat(note).then(() => true, () => false)) break;
+  }
+  assertEquals(await Deno.readTextFile(note), "ended well");
+  await Deno.remove(note);
 });
 
 Deno.test("a socket carries bytes both ways and tells a refused connection", async () => {

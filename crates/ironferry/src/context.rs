@@ -50,6 +50,12 @@ impl Context {
         OffsetDateTime::from_unix_timestamp_nanos(nanos).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
+    /// Milliseconds since some moment, with fractions, for measuring how long something takes: it
+    /// goes on when somebody sets the clock.
+    pub fn elapsed_ms(&self) -> f64 {
+        self.0.host.elapsed_ms()
+    }
+
     /// Random bytes from a cryptographic source.
     pub fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
@@ -145,7 +151,7 @@ impl Context {
             .ok_or_else(|| Error::internal("a part of the function crashed").code("CRASHED"))
     }
 
-    /// Reads, writes, renames or removes a file below `/tmp`.
+    /// Reads, writes, renames, removes or lists files below `/tmp`.
     pub async fn file(&self, operation: FileOperation) -> Result<Bytes, HostError> {
         self.0.host.file(operation).await
     }

@@ -18,6 +18,8 @@ pub type Future<T> = LocalBoxFuture<'static, T>;
 pub trait Host {
     /// Milliseconds since 1970, UTC.
     fn now_ms(&self) -> f64;
+    /// Milliseconds since some moment, with fractions. It goes on when somebody sets the clock.
+    fn elapsed_ms(&self) -> f64;
     /// Fills the buffer from a cryptographic source.
     fn random(&self, buffer: &mut [u8]);
     /// The secrets that the function declared in its `index.ts`.
@@ -35,7 +37,7 @@ pub trait Host {
     /// Runs a future as a task of its own, beside the reply and after it, as
     /// `EdgeRuntime.waitUntil` does. When it panics, it alone is lost, and `on_lost` is called.
     fn spawn(&self, work: Future<()>, on_lost: Box<dyn FnOnce()>);
-    /// Reads, writes, renames or removes a file below `/tmp`.
+    /// Reads, writes, renames, removes or lists files below `/tmp`.
     fn file(&self, operation: FileOperation) -> Future<Result<Bytes, HostError>>;
     /// Opens a TCP connection, with TLS if asked.
     fn connect(&self, address: Address) -> Future<Result<Box<dyn Connection>, HostError>>;
@@ -95,12 +97,15 @@ impl From<HostError> for Error {
 pub enum FileOperation {
     /// Gives the content.
     Read(String),
-    /// Creates or replaces; written whole, but not atomically: write beside and rename.
+    /// Creates or replaces, with the folders it needs; written whole, but not atomically: write
+    /// beside and rename.
     Write(String, Bytes),
     /// Renames over whatever is there.
     Rename(String, String),
     /// Removes.
     Remove(String),
+    /// Gives the names of what is in a folder, a line each.
+    List(String),
 }
 
 /// Where to connect.

@@ -54,11 +54,18 @@ extern "C" {
     fn panicked(this: &Shim, message: &str);
 }
 
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = performance, js_name = now)]
+    fn performance_now() -> f64;
+}
+
 /// What one instance holds.
 #[derive(Default)]
 struct Instance {
     executor: Executor,
     handler: RefCell<Option<Handler>>,
+    on_shutdown: RefCell<Option<OnShutdown>>,
     shim: RefCell<Option<Rc<Shim>>>,
     secrets: RefCell<Rc<Secrets>>,
     /// Those under way; a few hundred at the most.
@@ -85,10 +92,36 @@ thread_local! {
     static INSTANCE: Instance = Instance::default();
 }
 
+/// What a module does before its worker ends.
+type OnShutdown = Box<dyn Fn(crate::Context) -> Future<()>>;
+
 /// Called by `export!` when the module is instantiated.
 #[doc(hidden)]
 pub fn register(handler: Handler) {
     INSTANCE.with(|instance| instance.handler.replace(Some(handler)));
+}
+
+/// The same for a module that has something to do before its worker ends.
+#[doc(hidden)]
+pub fn register_shutdown<W: std::future::Future<Output = ()> + 'static>(
+    end: impl Fn(crate::Context) -> W + 'static,
+) {
+    let end: OnShutdown = Box::new(move |cx| Box::pin(end(cx)));
+    INSTANCE.with(|instance| instance.on_shutdown.replace(Some(end)));
+}
+
+/// The worker is about to end: the module finishes what it must. The shim is told `done`.
+#[wasm_bindgen]
+pub fn shutdown(request: RequestId) {
+    INSTANCE.with(|instance| {
+        let host = instance.host(request);
+        let cx = crate::Context::new(host.clone(), &http::Request::new(Bytes::new()).into());
+        match &*instance.on_shutdown.borrow() {
+            Some(end) => instance.executor.spawn(request, Role::Beside(Box::new(|| {})), end(cx)),
+            None => host.shim.done(request),
+        }
+        instance.run();
+    });
 }
 
 /// Hands over the declared secrets, an object of strings, and the shim. Called once.
@@ -287,6 +320,10 @@ impl Host for ShimHost {
         js_sys::Date::now()
     }
 
+    fn elapsed_ms(&self) -> f64 {
+        performance_now()
+    }
+
     fn random(&self, buffer: &mut [u8]) {
         getrandom::fill(buffer).expect("the runtime has a source of randomness");
     }
@@ -338,6 +375,7 @@ impl Host for ShimHost {
             FileOperation::Write(path, body) => shim.file(id, "write", path, "", body),
             FileOperation::Rename(path, target) => shim.file(id, "rename", path, target, &[]),
             FileOperation::Remove(path) => shim.file(id, "remove", path, "", &[]),
+            FileOperation::List(path) => shim.file(id, "list", path, "", &[]),
         });
         Box::pin(async move { Ok(effect.await?.body.into()) })
     }

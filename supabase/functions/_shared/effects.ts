@@ -72,8 +72,12 @@ export class Effects {
         case "read":
           return await Deno.readFile(path);
         case "write":
-          await Deno.writeFile(path, copied);
+          await writeFile(path, copied);
           return EMPTY;
+        case "list":
+          return new TextEncoder().encode(
+            Array.from(Deno.readDirSync(path), (entry) => entry.name).join("\n"),
+          );
         case "rename":
           await Deno.rename(path, target);
           return EMPTY;
@@ -166,6 +170,17 @@ export class Effects {
         this.#resume(effect, status, head, body);
       },
     );
+  }
+}
+
+/** Makes the folders only when they are missing: they seldom are. */
+async function writeFile(path: string, content: Uint8Array): Promise<void> {
+  try {
+    await Deno.writeFile(path, content);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    await Deno.writeFile(path, content);
   }
 }
 

@@ -19,6 +19,7 @@ export interface Exports {
   begin(request: number, head: string, body: Uint8Array): void;
   resume(effect: number, status: number, head: string, body: Uint8Array): void;
   turn(): void;
+  shutdown(request: number): void;
   trapped_task(): number | undefined;
   trapped_request(): number | undefined;
   trapped_reply(): boolean;
@@ -65,6 +66,13 @@ export function handler(packed: Packed, options: Options): (request: Request) =>
   let instance: Shim | undefined;
   let requests = 0;
 
+  // The hosted runtime tells so when a worker is about to end, and waits for what it is handed then.
+  globalThis.addEventListener("beforeunload", () => {
+    if (instance === undefined || instance.broken) return;
+    requests = (requests + 1) >>> 0;
+    instance.shutdown(requests);
+  });
+
   return async (request) => {
     const incoming: Incoming = await read(request, options);
     if (incoming.body === undefined) return tooLarge(incoming.id);
@@ -95,6 +103,13 @@ export class Shim extends Effects {
       this.#waiting.set(request, { id, respond, answered: false });
       this.#enter(() => this.#exports.begin(request, head, body), request);
     });
+  }
+
+  /** Lets the module finish what it must before the worker ends. */
+  shutdown(request: number): void {
+    this.#waiting.set(request, { id: "shutdown", respond: () => {}, answered: true });
+    this.#enter(() => this.#exports.shutdown(request), request);
+    this.#keepAlive(request);
   }
 
   /** Called by the module when a request's reply is ready. */

@@ -13,9 +13,22 @@ use super::keys::Keys;
 use super::process::Spec;
 
 /// What the hosted runtime has and Deno has not. Work that is handed over goes on after the reply
-/// by itself here; the hosted runtime would have to be told.
-const PRELUDE: &str = "globalThis.EdgeRuntime ??= {\n  \
-    waitUntil: (work) => void Promise.resolve(work).catch((error) => console.error(error)),\n};\n";
+/// by itself here; the hosted runtime would have to be told. Before a worker ends it hears of it
+/// (`beforeunload`), and what it hands over then is waited for.
+const PRELUDE: &str = r#"const left = new Set();
+globalThis.EdgeRuntime ??= {
+  waitUntil(work) {
+    const kept = Promise.resolve(work).catch((error) => console.error(error)).then(() => left.delete(kept));
+    left.add(kept);
+  },
+};
+Deno.addSignalListener("SIGTERM", async () => {
+  left.clear();
+  dispatchEvent(new CustomEvent("beforeunload", { detail: { reason: "termination" } }));
+  await Promise.all(left);
+  Deno.exit(0);
+});
+"#;
 
 /// What the token manager seals with.
 const TOKEN_KEYS: &str = "TOKEN_ENCRYPTION_KEYS";

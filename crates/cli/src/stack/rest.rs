@@ -25,6 +25,8 @@ pub(crate) fn spec(state: &Path, config: &Config, keys: &Keys, port: u16, databa
         ("PGRST_JWT_SECRET", keys.server_jwks().to_string()),
         ("PGRST_SERVER_HOST", "127.0.0.1".to_owned()),
         ("PGRST_SERVER_PORT", port.to_string()),
+        // PostgREST has no limit; this one's default is 10 MB.
+        ("PGRST_MAX_BODY_SIZE", "67108864".to_owned()),
         // Without it REST is not at `/`.
         ("PGRST_COMPAT_MODE", "true".to_owned()),
         // Without it the database's own error texts are withheld.

@@ -157,6 +157,40 @@ impl App {
         self.script.advance(duration);
     }
 
+    /// Sets the clock forwards or, with less than nothing, backwards by some seconds. What sleeps is
+    /// not woken: no time has passed.
+    pub fn jump(&self, seconds: f64) {
+        self.script.jump(seconds);
+    }
+
+    /// Makes a file, or removes it.
+    pub fn put_file(&self, path: &str, content: Option<Bytes>) {
+        self.script.put_file(path, content);
+    }
+
+    /// All files, by path.
+    pub fn files(&self) -> Vec<(String, Bytes)> {
+        self.script.files()
+    }
+
+    /// Makes every operation on a file fail, or work again.
+    pub fn break_files(&self, broken: bool) {
+        self.script.break_files(broken);
+    }
+
+    /// Runs what the module does before its worker ends.
+    pub fn shutdown<W: Future<Output = ()> + 'static>(&self, end: impl Fn(Context) -> W + 'static) {
+        let handler = handler(move |_, cx| {
+            let ended = end(cx);
+            async move {
+                ended.await;
+                Ok(Response::empty(204))
+            }
+        });
+        let request = http::Request::new(Bytes::new());
+        Self { handler, script: self.script.clone() }.run(request.into());
+    }
+
     /// What the function asked of the network, in order.
     pub fn calls(&self) -> Vec<Call> {
         self.script.calls()

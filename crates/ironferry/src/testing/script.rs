@@ -112,6 +112,7 @@ pub(super) struct Script {
     rules: Vec<Rule>,
     responder: Option<Responder>,
     files: RefCell<HashMap<String, Bytes>>,
+    files_broken: Cell<bool>,
     calls: RefCell<Vec<Call>>,
     lines: RefCell<Vec<String>>,
     drawn: Cell<u64>,
@@ -120,14 +121,22 @@ pub(super) struct Script {
 
 /// Virtual time: sleepers are woken in the order of their deadlines.
 struct Clock {
+    /// Set by tests, and going on.
     now_ms: Cell<f64>,
+    /// Going on only.
+    elapsed_ms: Cell<f64>,
     sleepers: RefCell<BTreeMap<(u128, u64), Waker>>,
     slept: Cell<u64>,
 }
 
 impl Script {
     pub(super) fn new(values: HashMap<String, String>) -> Self {
-        let clock = Clock { now_ms: Cell::new(START_MS), sleepers: RefCell::default(), slept: Cell::new(0) };
+        let clock = Clock {
+            now_ms: Cell::new(START_MS),
+            elapsed_ms: Cell::new(0.0),
+            sleepers: RefCell::default(),
+            slept: Cell::new(0),
+        };
         Self {
             clock: Rc::new(clock),
             secrets: Secrets::new(values.clone()),
@@ -135,6 +144,7 @@ impl Script {
             rules: Vec::new(),
             responder: None,
             files: RefCell::default(),
+            files_broken: Cell::new(false),
             calls: RefCell::default(),
             lines: RefCell::default(),
             drawn: Cell::new(0),
@@ -173,13 +183,36 @@ impl Script {
             return false;
         };
         #[allow(clippy::cast_precision_loss)]
-        self.clock.now_ms.set(self.clock.now_ms.get().max(deadline as f64 / 1_000.0));
+        self.clock.pass((deadline as f64 / 1_000.0 - self.clock.elapsed_ms.get()).max(0.0));
         waker.wake();
         true
     }
 
     pub(super) fn advance(&self, duration: Duration) {
-        self.clock.now_ms.set(self.clock.now_ms.get() + duration.as_secs_f64() * 1_000.0);
+        self.clock.pass(duration.as_secs_f64() * 1_000.0);
+    }
+
+    pub(super) fn jump(&self, seconds: f64) {
+        self.clock.now_ms.set(self.clock.now_ms.get() + seconds * 1_000.0);
+    }
+
+    pub(super) fn put_file(&self, path: &str, content: Option<Bytes>) {
+        let mut files = self.files.borrow_mut();
+        match content {
+            Some(content) => files.insert(path.to_owned(), content),
+            None => files.remove(path),
+        };
+    }
+
+    pub(super) fn files(&self) -> Vec<(String, Bytes)> {
+        let mut files: Vec<_> =
+            self.files.borrow().iter().map(|(path, body)| (path.clone(), body.clone())).collect();
+        files.sort();
+        files
+    }
+
+    pub(super) fn break_files(&self, broken: bool) {
+        self.files_broken.set(broken);
     }
 
     pub(super) fn calls(&self) -> Vec<Call> {
@@ -200,13 +233,18 @@ impl Script {
 }
 
 impl Clock {
+    fn pass(&self, ms: f64) {
+        self.now_ms.set(self.now_ms.get() + ms);
+        self.elapsed_ms.set(self.elapsed_ms.get() + ms);
+    }
+
     fn sleep(self: Rc<Self>, duration: Duration) -> impl std::future::Future<Output = ()> {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let deadline = (self.now_ms.get() * 1_000.0) as u128 + duration.as_micros();
+        let deadline = (self.elapsed_ms.get() * 1_000.0) as u128 + duration.as_micros();
         let number = self.slept.replace(self.slept.get() + 1);
         std::future::poll_fn(move |cx| {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-            if (self.now_ms.get() * 1_000.0).round() as u128 >= deadline {
+            if (self.elapsed_ms.get() * 1_000.0).round() as u128 >= deadline {
                 return Poll::Ready(());
             }
             self.sleepers.borrow_mut().insert((deadline, number), cx.waker().clone());
@@ -218,6 +256,10 @@ impl Clock {
 impl Host for Script {
     fn now_ms(&self) -> f64 {
         self.clock.now_ms.get()
+    }
+
+    fn elapsed_ms(&self) -> f64 {
+        self.clock.elapsed_ms.get()
     }
 
     /// The same numbers at every run, and never the same twice.
@@ -274,6 +316,14 @@ impl Host for Script {
     fn file(&self, operation: FileOperation) -> Future<Result<Bytes, HostError>> {
         let mut files = self.files.borrow_mut();
         let outcome = match operation {
+            _ if self.files_broken.get() => Err(HostError::Failed("the disk is broken".into())),
+            FileOperation::List(folder) => {
+                let folder = format!("{}/", folder.trim_end_matches('/'));
+                let names = files.keys().filter_map(|path| path.strip_prefix(&folder));
+                let mut names: Vec<_> = names.filter(|name| !name.contains('/')).collect();
+                names.sort_unstable();
+                if names.is_empty() { Err(HostError::NotFound) } else { Ok(names.join("\n").into()) }
+            }
             FileOperation::Read(path) => files.get(&path).cloned().ok_or(HostError::NotFound),
             FileOperation::Write(path, body) => {
                 files.insert(path, body);

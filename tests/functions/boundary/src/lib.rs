@@ -13,7 +13,18 @@ use ironferry::{
 };
 use serde_json::{Value, json};
 
-ironferry::export!(handle);
+ironferry::export!(handle, shutdown = leave_a_note);
+
+/// Before the worker ends, and not at once.
+pub async fn leave_a_note(cx: Context) {
+    cx.sleep(Duration::from_millis(20)).await;
+    let note = cx.file(FileOperation::Write(NOTE.into(), Bytes::from_static(b"ended well"))).await;
+    if let Err(error) = note {
+        cx.warn("boundary.note", json!({ "error": error.to_string() }));
+    }
+}
+
+const NOTE: &str = "/tmp/ironferry-boundary-shutdown";
 
 /// Routes below `/boundary`.
 pub async fn handle(request: Request, cx: Context) -> Result<Response> {
@@ -130,14 +141,17 @@ async fn isolated(request: Request, cx: Context) -> Result<Response> {
 }
 
 async fn file(cx: &Context) -> Result<Response> {
-    let path = |suffix: &str| format!("/tmp/ironferry-boundary-{}{suffix}", cx.request_id());
+    let folder = format!("/tmp/ironferry-boundary-{}", cx.request_id());
+    let path = |suffix: &str| format!("{folder}/kept{suffix}");
     cx.file(FileOperation::Write(path(".new"), Bytes::from_static(b"kept"))).await?;
     cx.file(FileOperation::Rename(path(".new"), path(""))).await?;
     let kept = cx.file(FileOperation::Read(path(""))).await?;
+    let listed = cx.file(FileOperation::List(folder.clone())).await?;
     cx.file(FileOperation::Remove(path(""))).await?;
     let gone = cx.file(FileOperation::Read(path(""))).await;
-    let kept = String::from_utf8_lossy(&kept);
-    Response::json(200, &json!({ "kept": kept, "gone": gone == Err(HostError::NotFound) }))
+    cx.file(FileOperation::Remove(folder)).await?;
+    let [kept, listed] = [kept, listed].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    Response::json(200, &json!({ "kept": kept, "listed": listed, "gone": gone == Err(HostError::NotFound) }))
 }
 
 /// Writes a line and gives back what comes until the other side closes.
