@@ -146,7 +146,15 @@ select set_eq(
         'receive_webhook_place(uuid,uuid,text,boolean,jsonb,jsonb,jsonb)', 'receive_webhook_settle(uuid,jsonb)',
         'receive_webhook_open_orders(integer,integer)', 'receive_webhook_waiting(integer)',
         'receive_webhook_notifications(integer,integer,uuid)', 'receive_webhook_notified(bigint,text,boolean)',
-        'health_report(integer)'
+        'health_report(integer)',
+        'cache_load(text,text)', 'cache_delete(text,text)', 'cache_warm(integer)', 'cache_status(text)',
+        'cache_save(text,text,jsonb,text,timestamp with time zone,timestamp with time zone,timestamp with time zone,'
+            || 'integer,jsonb,integer,boolean,uuid,integer)',
+        'cache_claim(integer,integer,text,text,integer)', 'cache_fail(uuid,text,integer)',
+        'cache_credentials(text,text,text,timestamp with time zone)',
+        'cache_source_save(text,text,text,text,jsonb,jsonb,boolean,integer,integer,text)',
+        'cache_admit(text,integer,text,text,integer)', 'cache_record(jsonb)', 'cache_report(text,integer)',
+        'cache_key_issue(text,text,text,boolean,integer)', 'cache_key_revoke(text,text)'
     ],
     'functions with a service key call these and no other'
 );

@@ -3,9 +3,8 @@
 //! `dex_site` is a simulated Cantaloupe dashboard. `captures` makes synthetic audit files for it.
 //! `lab` is a running stack with companies to collect. `redis` is a Redis of one's own, with TLS and a
 //! password if wanted, with faults on the way to it, or behind Upstash's REST. `tradovate` is a simulated
-//! broker, `tokens` makes tokens for all of them. `alpaca` is a simulated broker for orders.
-//! broker, `tokens` makes tokens for all of them.
-//! `s3` is a simulated S3 store. `lab` is a running stack with companies to collect.
+//! broker for tokens, which `tokens` makes. `alpaca` is a simulated broker for orders, `origins` are
+//! simulated sources of cached data, `s3` is a simulated S3 store.
 #![forbid(unsafe_code)]
 
 pub mod alpaca;
@@ -14,6 +13,7 @@ pub mod dex_site;
 pub mod http;
 pub mod lab;
 pub mod load;
+pub mod origins;
 pub mod redis;
 pub mod s3;
 pub mod server;

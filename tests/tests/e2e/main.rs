@@ -3,6 +3,10 @@
 //! one waits for pg_cron while others run.
 
 mod backups;
+mod cache;
+mod cache_guard;
+mod cache_outages;
+mod cache_sources;
 mod collects;
 mod corpus;
 mod crash;

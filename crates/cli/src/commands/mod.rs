@@ -1,6 +1,7 @@
 //! The commands, one file each. This file is what `ferry --help` shows.
 
 mod backup;
+mod cache;
 mod chart;
 mod cron;
 mod db;
@@ -54,7 +55,8 @@ const EXAMPLES: &str = "Examples:
   ferry dex show audit.dex     what a vending machine says of itself
   ferry sales --days 30        what all machines sold, day by day
   ferry tokens status          broker tokens in Redis and in the database
-  ferry signals                the alerts that came in, and what became of them";
+  ferry signals                the alerts that came in, and what became of them
+  ferry cache status           what is cached, how old it is, and how its sources stand";
 
 #[derive(Subcommand)]
 enum Command {
@@ -95,6 +97,9 @@ enum Command {
     Cron(cron::Arguments),
     /// Ask a database what it is doing and what it leaves open
     Inspect(inspect::Arguments),
+    /// Read, save and watch cached data
+    #[command(subcommand)]
+    Cache(cache::Command),
     /// Print the completions for a shell
     #[command(
         after_help = "Example:\n  ferry completions bash > ~/.local/share/bash-completion/completions/ferry"
@@ -154,6 +159,7 @@ impl Cli {
             Command::Db(command) => db::run(&command, &scope.place()?),
             Command::Cron(arguments) => cron::run(&arguments, &scope.place()?),
             Command::Inspect(arguments) => inspect::run(&arguments, &scope.place()?),
+            Command::Cache(command) => cache::run(&command, &scope.place()?),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "ferry", &mut script);

@@ -1,0 +1,193 @@
+//! What an operator does, with the service key: sources, API keys, figures, ticks.
+
+use ironferry::{Context, Error, Request, Response, Result, Secret, outbound};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+
+use crate::entry::{Key, check_project, hash};
+use crate::gate::{self, Caller};
+use crate::settings::Settings;
+use crate::sources::strava;
+use crate::{database, instance, pending, refresh, warm};
+
+pub(crate) fn require_service(caller: &Caller) -> Result<()> {
+    if caller.is_service { Ok(()) } else { Err(Error::forbidden("this is for the service key")) }
+}
+
+/// `PUT /cache/{project}/{type}/source`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewSource {
+    kind: String,
+    /// The endpoint; justgiving and strava have one of their own.
+    #[serde(default)]
+    url: Option<String>,
+    #[serde(default)]
+    refresh_seconds: Option<u32>,
+    #[serde(default)]
+    rich_seconds: Option<u32>,
+    #[serde(default)]
+    headers: Map<String, Value>,
+    #[serde(default)]
+    settings: Map<String, Value>,
+    #[serde(default)]
+    refresh_token: Option<Secret>,
+    #[serde(default = "yes")]
+    is_active: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub(crate) async fn save_source(
+    request: &Request,
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+) -> Result<Response> {
+    let new: NewSource = request.json()?;
+    let url = match (new.kind.as_str(), new.url) {
+        (_, Some(url)) => url,
+        ("justgiving", None) => "https://api.justgiving.com".to_owned(),
+        ("strava", None) => "https://www.strava.com".to_owned(),
+        ("json", None) => return Err(invalid("a json source has a url")),
+        _ => return Err(invalid("kind is json, justgiving or strava")),
+    };
+    outbound::guard(cx, &url)?;
+    let mut arguments = json!({
+        "p_project": key.project, "p_type": key.cache_type, "p_kind": new.kind, "p_url": url,
+        "p_headers": new.headers, "p_settings": new.settings, "p_is_active": new.is_active,
+    });
+    if let Some(token) = &new.refresh_token {
+        arguments["p_credentials"] = strava::seal(cx, key, token)?.into();
+    }
+    if let Some(seconds) = new.refresh_seconds {
+        arguments["p_refresh_seconds"] = seconds.into();
+    }
+    if let Some(seconds) = new.rich_seconds {
+        arguments["p_rich_seconds"] = seconds.into();
+    }
+    let saved = database::call(cx, settings, "cache_source_save", &arguments).await;
+    saved.map_err(|error| match error.database() {
+        Some(problem) if problem.code.starts_with("23") || problem.code.starts_with("22") => {
+            invalid("a value is out of its range").source(error)
+        }
+        _ => error,
+    })?;
+    instance::with(|instance| instance.resting.retain(|(known, _)| known != key));
+    Response::json(200, &json!({ "success": true }))
+}
+
+fn invalid(why: &'static str) -> Error {
+    Error::bad_request(why).code("INVALID_SOURCE")
+}
+
+/// `POST /cache/{project}/keys`
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewKey {
+    name: String,
+    #[serde(default)]
+    can_write: bool,
+    /// The older keys of this name are good for so long.
+    #[serde(default = "a_day")]
+    overlap_seconds: u32,
+}
+
+fn a_day() -> u32 {
+    86_400
+}
+
+/// A new key, as it is shown once.
+#[derive(Serialize)]
+struct Issued {
+    success: bool,
+    key: String,
+    name: String,
+    can_write: bool,
+    replaced: Value,
+    overlap_until: Value,
+}
+
+pub(crate) async fn issue_key(
+    request: &Request,
+    cx: &Context,
+    settings: &Settings,
+    project: &str,
+) -> Result<Response> {
+    check_project(project)?;
+    let new: NewKey = request.json()?;
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
+    if new.name.is_empty() || new.name.len() > 50 || !new.name.bytes().all(fits) {
+        let said = "a key's name has 1 to 50 letters, digits, _ and -";
+        return Err(Error::bad_request(said).code("INVALID_KEY_NAME"));
+    }
+    let key = gate::new_key(cx);
+    let arguments = json!({
+        "p_project": project, "p_name": new.name, "p_key_hash": hash(key.as_bytes()),
+        "p_can_write": new.can_write, "p_overlap_seconds": new.overlap_seconds.min(31_536_000),
+    });
+    let reply = database::call(cx, settings, "cache_key_issue", &arguments).await?;
+    let mut said: Value = database::read(&reply)?;
+    let (replaced, overlap_until) = (said["replaced"].take(), said["overlap_until"].take());
+    let issued =
+        Issued { success: true, key, name: new.name, can_write: new.can_write, replaced, overlap_until };
+    Response::json(201, &issued)
+}
+
+/// `DELETE /cache/{project}/keys/{name}`
+pub(crate) async fn revoke_key(
+    cx: &Context,
+    settings: &Settings,
+    project: &str,
+    name: &str,
+) -> Result<Response> {
+    let arguments = json!({ "p_project": project, "p_name": name });
+    let reply = database::call(cx, settings, "cache_key_revoke", &arguments).await;
+    let reply = reply
+        .map_err(|error| if database::is_unknown(&error) { database::unknown_project() } else { error })?;
+    let revoked: u32 = database::read(&reply)?;
+    // What was granted to it is not used up.
+    instance::with(|instance| instance.callers.retain(|known| !known.is_of(project)));
+    Response::json(200, &json!({ "success": true, "revoked": revoked }))
+}
+
+/// `GET /cache/metrics?hours=&project=`
+pub(crate) async fn metrics(request: &Request, cx: &Context, settings: &Settings) -> Result<Response> {
+    let hours: u32 = request.query_or("hours", 24)?;
+    let project = request.query("project").unwrap_or_default();
+    let arguments = json!({ "p_project": project, "p_hours": hours.clamp(1, 720) });
+    Ok(passed_on(database::call(cx, settings, "cache_report", &arguments).await?))
+}
+
+/// `GET /cache` and `GET /cache/{project}`
+pub(crate) async fn status(cx: &Context, settings: &Settings, project: &str) -> Result<Response> {
+    Ok(passed_on(database::call(cx, settings, "cache_status", &json!({ "p_project": project })).await?))
+}
+
+fn passed_on(body: bytes::Bytes) -> Response {
+    Response::new(200, http::HeaderValue::from_static("application/json"), body)
+}
+
+/// `POST /cache/tick`: pending saves, then the sources that are due, behind the reply: pg_net waits
+/// for nobody. With `?wait=true` the reply tells what was done.
+pub(crate) async fn tick(request: &Request, cx: &Context, settings: &Settings) -> Result<Response> {
+    if request.query_or("wait", false)? {
+        return Response::json(200, &work(cx, settings).await);
+    }
+    let (inside, settings) = (cx.clone(), settings.clone());
+    cx.wait_until(async move {
+        let done = work(&inside, &settings).await;
+        inside.info("cache.tick", done);
+    });
+    Response::json(202, &json!({ "success": true, "accepted": true }))
+}
+
+async fn work(cx: &Context, settings: &Settings) -> Value {
+    let flushed = pending::flush(cx, settings).await;
+    match refresh::due(cx, settings, warm::SOURCES).await {
+        Ok(done) => json!({ "success": true, "pending": flushed, "sources": done }),
+        Err(error) => json!({ "success": false, "pending": flushed, "error": error.to_string() }),
+    }
+}

@@ -1,0 +1,235 @@
+//! What happened: an entry an operation, refused ones too, written behind the reply in batches. From
+//! the same entries the database counts the figures and raises the alerts. While it is away they wait
+//! in memory and in a file.
+
+use http::StatusCode;
+use ironferry::{Context, Error, FileOperation, Level, Request, Response, Result};
+use serde_json::{Value, json};
+
+use crate::entry::{Key, now_ms, timestamp};
+use crate::gate::client_ip;
+use crate::read::{Found, Layer};
+use crate::settings::Settings;
+use crate::{database, file, instance};
+
+#[derive(Default)]
+pub(crate) struct Journal {
+    entries: Vec<Value>,
+    writing_since: Option<f64>,
+    /// Whether the file has some of them.
+    on_disk: bool,
+}
+
+/// Entries in one call.
+const BATCH: usize = 500;
+/// What waits while the database is away; beyond that the oldest goes, and the log has it.
+const MOST: usize = 10_000;
+/// A writer that ended without a word is not waited for any longer.
+const WRITER_MS: f64 = 60_000.0;
+
+/// What is known of the operation under way.
+pub(crate) struct Record {
+    pub(crate) operation: &'static str,
+    pub(crate) project: String,
+    pub(crate) cache_type: String,
+    pub(crate) role: String,
+    pub(crate) layer: Option<Layer>,
+    pub(crate) size: usize,
+    ip: String,
+    user_agent: String,
+    started: f64,
+}
+
+impl Record {
+    pub(crate) fn of(request: &Request, cx: &Context) -> Self {
+        let operation = match request.method().as_str() {
+            "GET" => "READ",
+            "PUT" => "WRITE",
+            "DELETE" => "DELETE",
+            _ => "ADMIN",
+        };
+        Self {
+            operation,
+            project: String::new(),
+            cache_type: String::new(),
+            role: "nobody".to_owned(),
+            layer: None,
+            size: 0,
+            ip: client_ip(request),
+            user_agent: request.header("user-agent").unwrap_or("").to_owned(),
+            started: cx.elapsed_ms(),
+        }
+    }
+
+    pub(crate) fn about(&mut self, key: &Key) {
+        self.project.clone_from(&key.project);
+        self.cache_type.clone_from(&key.cache_type);
+    }
+
+    /// Milliseconds since the request came in.
+    pub(crate) fn ms(&self, cx: &Context) -> f64 {
+        ((cx.elapsed_ms() - self.started) * 1_000.0).round() / 1_000.0
+    }
+
+    /// Puts the operation into the journal.
+    pub(crate) fn end(self, cx: &Context, outcome: &Result<Response>) {
+        let (status, code) = match outcome {
+            Ok(reply) => (reply.status(), None),
+            Err(error) => (error.status(), Some(error.as_code())),
+        };
+        let is_read = self.operation == "READ" && !self.cache_type.is_empty();
+        let missed =
+            is_read && self.layer.is_none() && (status.is_server_error() || code == Some("CACHE_MISS"));
+        let mut entry = json!({
+            "operation": self.operation, "role": self.role, "ip": self.ip, "user_agent": self.user_agent,
+            "status": status.as_u16(), "ms": self.ms(cx), "at": timestamp(now_ms(cx)),
+            "request_id": cx.request_id(),
+        });
+        let mut set = |name: &str, value: Value| entry[name] = value;
+        if !self.project.is_empty() {
+            set("project", self.project.into());
+        }
+        if !self.cache_type.is_empty() {
+            set("type", self.cache_type.into());
+        }
+        if self.size > 0 {
+            set("size", self.size.into());
+        }
+        if let Some(code) = code {
+            set("code", code.into());
+        }
+        match self.layer {
+            Some(layer) => set("layer", layer.name().into()),
+            None if missed => set("layer", "miss".into()),
+            None => {}
+        }
+        push(entry);
+    }
+}
+
+/// A refresh of a source, whoever wanted it.
+pub(crate) fn refreshed(cx: &Context, key: &Key, outcome: &Result<Found>, started: f64) {
+    let (status, code, size) = match outcome {
+        Ok(found) => (StatusCode::OK, None, found.entry.body.len()),
+        Err(error) => (error.status(), Some(error.as_code().to_owned()), 0),
+    };
+    let ms = ((cx.elapsed_ms() - started) * 1_000.0).round() / 1_000.0;
+    push(json!({
+        "operation": "REFRESH", "role": "source", "project": key.project, "type": key.cache_type, "layer": "refresh",
+        "status": status.as_u16(), "code": code, "size": size, "ms": ms, "at": timestamp(now_ms(cx)),
+        "request_id": cx.request_id(),
+    }));
+}
+
+/// A layer that was found corrupt and is filled from the next one.
+pub(crate) fn repaired(cx: &Context, key: &Key, layer: &'static str) {
+    cx.log(Level::Error, "cache.corrupt", json!({ "key": key.id(), "layer": layer }));
+    push(json!({
+        "operation": "UPDATE", "role": "cache", "project": key.project, "type": key.cache_type, "repaired": layer,
+        "status": 200, "ms": 0, "at": timestamp(now_ms(cx)), "request_id": cx.request_id(),
+    }));
+}
+
+fn push(entry: Value) {
+    instance::with(|instance| {
+        let entries = &mut instance.journal.entries;
+        if entries.len() >= MOST {
+            entries.remove(0);
+        }
+        entries.push(entry);
+    });
+}
+
+/// Writes what there is, behind the reply. One writer at a time: what comes meanwhile is its next batch.
+pub(crate) fn write_behind(cx: &Context, settings: &Settings) {
+    let now = cx.elapsed_ms();
+    let begins = instance::with(|instance| {
+        let journal = &mut instance.journal;
+        let idle = journal.writing_since.is_none_or(|since| now - since > WRITER_MS);
+        let begins = idle && !journal.entries.is_empty();
+        if begins {
+            journal.writing_since = Some(now);
+        }
+        begins
+    });
+    if begins {
+        let (cx, settings) = (cx.clone(), settings.clone());
+        cx.clone().wait_until(async move {
+            write(&cx, &settings).await;
+            instance::with(|instance| instance.journal.writing_since = None);
+        });
+    }
+}
+
+/// Writes all entries, until none is left or the database is away.
+pub(crate) async fn write(cx: &Context, settings: &Settings) {
+    loop {
+        let batch: Vec<Value> = instance::with(|instance| {
+            let entries = &mut instance.journal.entries;
+            let count = entries.len().min(BATCH);
+            entries.drain(..count).collect()
+        });
+        if batch.is_empty() {
+            break;
+        }
+        let arguments = json!({ "p_entries": batch });
+        match database::call(cx, settings, "cache_record", &arguments).await {
+            Ok(_) => {}
+            Err(error) if database::is_away(&error) => {
+                put_back(cx, settings, arguments).await;
+                return;
+            }
+            Err(error) => {
+                cx.log(
+                    Level::Error,
+                    "cache.audit_refused",
+                    json!({ "error": error.chain(), "entries": batch.len() }),
+                );
+            }
+        }
+    }
+    if instance::with(|instance| std::mem::take(&mut instance.journal.on_disk)) {
+        // Written now. Should it stay, its entries would be written twice, which the log survives.
+        let _ = cx.file(FileOperation::Remove(path(settings))).await;
+    }
+}
+
+async fn put_back(cx: &Context, settings: &Settings, mut arguments: Value) {
+    let Value::Array(batch) = arguments["p_entries"].take() else {
+        return;
+    };
+    let content = instance::with(|instance| {
+        let journal = &mut instance.journal;
+        journal.entries.splice(0..0, batch);
+        journal.on_disk = true;
+        serde_json::to_vec(&journal.entries).unwrap_or_default()
+    });
+    if let Err(error) = file::write(cx, settings, &path(settings), content).await {
+        cx.warn("cache.file_broken", json!({ "error": error.to_string() }));
+    }
+}
+
+/// Takes over what an earlier instance could not write.
+pub(crate) async fn recall(cx: &Context, settings: &Settings) {
+    let Ok(content) = cx.file(FileOperation::Read(path(settings))).await else {
+        return;
+    };
+    let entries: Vec<Value> = serde_json::from_slice(&content).unwrap_or_default();
+    instance::with(|instance| {
+        instance.journal.on_disk = true;
+        instance.journal.entries.splice(0..0, entries);
+    });
+}
+
+fn path(settings: &Settings) -> String {
+    [&settings.folder, "/audit.log"].concat()
+}
+
+/// The error's details with the time to wait become the header that says so.
+pub(crate) fn with_retry_after(error: Error) -> Error {
+    let seconds = error.as_details().and_then(|details| details["retry_after"].as_u64());
+    match seconds {
+        Some(seconds) => error.header(http::header::RETRY_AFTER, http::HeaderValue::from(seconds)),
+        None => error,
+    }
+}

@@ -1,0 +1,245 @@
+//! The layer that outlives everything: `cache_storage`, by the functions of the migration `cache`.
+
+use bytes::Bytes;
+use ironferry::{Context, Error, Result, Retry};
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Value, json};
+
+use crate::entry::{Entry, Key, now_ms, timestamp};
+use crate::instance;
+use crate::save::Draft;
+use crate::settings::Settings;
+use crate::sources::Source;
+
+/// After an outage the database is left alone for a moment: readers need not wait for it one by one.
+#[derive(Default)]
+pub(crate) struct Breaker {
+    closed_at: f64,
+}
+
+const REST_MS: f64 = 2_000.0;
+
+/// What the database has of a key.
+pub(crate) struct Loaded {
+    pub(crate) entry: Option<Entry>,
+    /// There is a row, and it does not fit its checksum.
+    pub(crate) corrupt: bool,
+    pub(crate) source: Option<Source>,
+}
+
+#[derive(Deserialize)]
+struct Row<'a> {
+    standing: &'a str,
+    #[serde(default)]
+    source: Option<Source>,
+    #[serde(default)]
+    etag: Option<String>,
+    #[serde(default)]
+    age_ms: Option<i64>,
+    #[serde(default)]
+    rich_age_ms: Option<i64>,
+    #[serde(default)]
+    fresh_seconds: Option<u32>,
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
+}
+
+pub(crate) async fn get(cx: &Context, settings: &Settings, key: &Key) -> Result<Loaded> {
+    let arguments = json!({ "p_project": key.project, "p_type": key.cache_type });
+    let reply = call(cx, settings, "cache_load", &arguments).await?;
+    let row: Row<'_> = read(&reply)?;
+    #[allow(clippy::cast_precision_loss)] // milliseconds of this era fit
+    let at = |age: i64| cx.elapsed_ms() - age as f64;
+    let entry = row.data.map(|data| Entry {
+        body: reply.slice_ref(data.get().as_bytes()),
+        etag: row.etag.unwrap_or_default(),
+        fetched_at: at(row.age_ms.unwrap_or(0)),
+        rich_at: row.rich_age_ms.map(at),
+        fresh_seconds: row.fresh_seconds,
+        doubtful: false,
+    });
+    Ok(Loaded { entry, corrupt: row.standing == "corrupt", source: row.source })
+}
+
+/// What became of a save.
+#[derive(Deserialize)]
+pub(crate) struct Kept {
+    /// new, replaced, or older: newer data was there.
+    pub(crate) outcome: String,
+}
+
+pub(crate) async fn put(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    entry: &Entry,
+    draft: &Draft,
+) -> Result<Kept> {
+    let mut arguments = json!({
+        "p_project": key.project, "p_type": key.cache_type, "p_etag": entry.etag,
+        "p_last_fetch": timestamp(entry.fetched_ms(cx)), "p_sent_at": timestamp(now_ms(cx)),
+        "p_make_project": true,
+    });
+    let mut set = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            arguments[name] = value;
+        }
+    };
+    set("p_last_rich_fetch", entry.rich_at.map(|at| timestamp(crate::entry::wall_ms(cx, at)).into()));
+    set("p_fresh_seconds", entry.fresh_seconds.map(Into::into));
+    set("p_retention_days", draft.retention_days.map(Into::into));
+    set("p_metadata", draft.metadata.clone());
+    set("p_lease_id", draft.lease.clone().map(Into::into));
+    set("p_every_seconds", entry.fresh_seconds.map(Into::into));
+    // The data goes in as it is, not taken apart.
+    let mut text = arguments.to_string();
+    text.pop();
+    text.push_str(",\"p_data\":");
+    text.push_str(std::str::from_utf8(&entry.body).map_err(unreadable)?);
+    text.push('}');
+    let arguments = RawValue::from_string(text).map_err(unreadable)?;
+    read(&send(cx, settings, "cache_save", &arguments).await?)
+}
+
+pub(crate) async fn evict(cx: &Context, settings: &Settings, key: &Key) -> Result<bool> {
+    let arguments = json!({ "p_project": key.project, "p_type": key.cache_type });
+    read(&call(cx, settings, "cache_delete", &arguments).await?)
+}
+
+/// Leases of sources.
+#[derive(Deserialize)]
+pub(crate) struct Claims {
+    pub(crate) claimed: Vec<Claim>,
+    /// Somebody else has it for so long, or has just had it.
+    #[serde(default)]
+    pub(crate) busy_ms: Option<u64>,
+    /// It fails, and is not due again for so long.
+    #[serde(default)]
+    pub(crate) resting_ms: Option<u64>,
+}
+
+#[derive(Deserialize)]
+pub(crate) struct Claim {
+    pub(crate) project: String,
+    #[serde(rename = "type")]
+    pub(crate) cache_type: String,
+    pub(crate) lease_id: String,
+    pub(crate) source: Source,
+}
+
+/// As long as the slowest source may take, and a little more.
+const LEASE_SECONDS: u32 = 90;
+
+pub(crate) async fn claim(cx: &Context, settings: &Settings, key: &Key, settled_ms: u32) -> Result<Claims> {
+    let arguments = json!({
+        "p_lease_seconds": LEASE_SECONDS, "p_project": key.project, "p_type": key.cache_type,
+        "p_settled_ms": settled_ms,
+    });
+    read(&call(cx, settings, "cache_claim", &arguments).await?)
+}
+
+pub(crate) async fn claim_due(cx: &Context, settings: &Settings, limit: u32) -> Result<Claims> {
+    let arguments = json!({ "p_lease_seconds": LEASE_SECONDS, "p_limit": limit });
+    read(&call(cx, settings, "cache_claim", &arguments).await?)
+}
+
+/// Ends a lease without data.
+pub(crate) async fn fail(cx: &Context, settings: &Settings, lease: &str, error: &Error) -> Result<()> {
+    let mut arguments = json!({
+        "p_lease_id": lease, "p_error": format!("{}: {error}", error.as_code()),
+    });
+    if let Some(seconds) = error.as_details().and_then(|details| details["retry_after"].as_u64()) {
+        arguments["p_retry_seconds"] = seconds.into();
+    }
+    call(cx, settings, "cache_fail", &arguments).await.map(drop)
+}
+
+/// Keeps sealed credentials unless newer ones are there.
+pub(crate) async fn keep_credentials(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    sealed: &str,
+    got_ms: i64,
+) -> Result<()> {
+    let arguments = json!({
+        "p_project": key.project, "p_type": key.cache_type, "p_credentials": sealed,
+        "p_got_at": timestamp(got_ms),
+    });
+    call(cx, settings, "cache_credentials", &arguments).await.map(drop)
+}
+
+/// Calls a function of the database.
+pub(crate) async fn call(cx: &Context, settings: &Settings, name: &str, arguments: &Value) -> Result<Bytes> {
+    send(cx, settings, name, &to_raw_value(arguments).map_err(unreadable)?).await
+}
+
+/// Reads what it gave.
+pub(crate) fn read<'a, T: Deserialize<'a>>(reply: &'a Bytes) -> Result<T> {
+    serde_json::from_slice(reply).map_err(|problem| {
+        Error::internal("the database answered in another shape").code("DATABASE_ERROR").source(problem)
+    })
+}
+
+/// Tries three times; what is not there then is taken for down, for a moment.
+async fn send(cx: &Context, settings: &Settings, name: &str, arguments: &RawValue) -> Result<Bytes> {
+    if !settings.database {
+        return Err(away("the database is switched off"));
+    }
+    if cx.elapsed_ms() < instance::with(|instance| instance.breaker.closed_at) {
+        return Err(away("the database was not there a moment ago"));
+    }
+    let attempt = || async {
+        // Data may be large: a megabyte more, a second more.
+        let patience =
+            settings.patience + std::time::Duration::from_millis(arguments.get().len() as u64 / 1_000);
+        let query = cx.db().rpc(name, &arguments).fetch_text();
+        cx.within(patience, query).await.unwrap_or_else(|_| Err(away("the database is too slow")))
+    };
+    let retry = Retry { attempts: 2, base: std::time::Duration::from_millis(50), ..Retry::default() };
+    let outcome = retry
+        .run(cx, || async {
+            // A refusal is an answer: trying again would change nothing.
+            match attempt().await {
+                Err(error) if is_away(&error) => Err(error),
+                outcome => Ok(outcome),
+            }
+        })
+        .await;
+    match outcome {
+        Ok(answered) => answered,
+        Err(error) => {
+            let until = cx.elapsed_ms() + REST_MS;
+            instance::with(|instance| instance.breaker.closed_at = until);
+            cx.warn("cache.database_away", json!({ "call": name, "error": error.chain() }));
+            Err(error)
+        }
+    }
+}
+
+/// Whether the database is not there, as opposed to having refused.
+pub(crate) fn is_away(error: &Error) -> bool {
+    let refused = error.database().is_some_and(|problem| {
+        // SQLSTATE classes of a server that is overloaded, stopping, or has lost its connections.
+        problem.code.len() == 5 && !["08", "53", "57", "58", "XX"].contains(&&problem.code[..2])
+    });
+    !refused && error.is_transient()
+}
+
+/// Whether the database knows no such project.
+pub(crate) fn is_unknown(error: &Error) -> bool {
+    error.database().is_some_and(|problem| problem.code == "P0002")
+}
+
+pub(crate) fn unknown_project() -> Error {
+    Error::new(ironferry::Kind::NotFound, "there is no such project").code("PROJECT_NOT_FOUND")
+}
+
+fn away(why: &'static str) -> Error {
+    Error::unavailable("the database cannot be reached").code("DATABASE_UNAVAILABLE").source(why)
+}
+
+fn unreadable(problem: impl std::error::Error + 'static) -> Error {
+    Error::internal("the call of the database could not be written").source(problem)
+}

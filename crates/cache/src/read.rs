@@ -1,0 +1,201 @@
+//! The read path: memory, file, database, source. Each layer that missed is filled by the one below,
+//! and what has expired is given at once and refreshed behind.
+
+use ironferry::{Context, Error, Kind, Result};
+use serde_json::json;
+
+use crate::entry::{Entry, Key};
+use crate::refresh::{self, Why};
+use crate::settings::Settings;
+use crate::sources::Source;
+use crate::{audit, database, file, flight, memory, pending};
+
+/// Who answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layer {
+    Memory,
+    File,
+    Database,
+    Origin,
+    /// Any layer, with data that has expired.
+    Stale,
+}
+
+impl Layer {
+    /// As in `X-Cache`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Layer::Memory => "memory",
+            Layer::File => "file",
+            Layer::Database => "database",
+            Layer::Origin => "origin",
+            Layer::Stale => "stale",
+        }
+    }
+}
+
+/// An entry and who had it.
+#[derive(Clone, Debug)]
+pub(crate) struct Found {
+    pub(crate) entry: Entry,
+    pub(crate) layer: Layer,
+}
+
+/// A copy that stands in while the database is away is believed for so long: then it is looked for again.
+const STAND_IN_MS: f64 = 2_000.0;
+
+pub(crate) async fn read(cx: &Context, settings: &Settings, key: &Key) -> Result<Found> {
+    if let Some(entry) = memory::get(cx, key) {
+        if entry.is_fresh(cx) {
+            return Ok(Found { entry, layer: Layer::Memory });
+        }
+        // Known to be the newest there is, and expired.
+        refresh::behind(cx, settings, key);
+        return Ok(Found { entry, layer: Layer::Stale });
+    }
+    let (inside, settings, wanted) = (cx.clone(), settings.clone(), key.clone());
+    flight::join(cx, ["read/", &key.id()].concat(), || async move { look(&inside, &settings, &wanted).await })
+        .await
+}
+
+/// Below memory.
+async fn look(cx: &Context, settings: &Settings, key: &Key) -> Result<Found> {
+    let mut copy = memory::peek(key).map(|entry| (entry, Layer::Memory));
+    match file::get(cx, settings, key).await {
+        file::Read::Sound(entry, believed) => {
+            if believed && entry.is_fresh(cx) {
+                return Ok(give(cx, settings, key, entry, Layer::File, settings.memory_ttl_ms));
+            }
+            if copy.as_ref().is_none_or(|(other, _)| other.fetched_at <= entry.fetched_at) {
+                copy = Some((entry, Layer::File));
+            }
+        }
+        file::Read::Absent => {}
+        file::Read::Corrupt => audit::repaired(cx, key, "file"),
+        file::Read::Broken(error) => {
+            cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
+        }
+    }
+    match database::get(cx, settings, key).await {
+        Ok(loaded) => below(cx, settings, key, copy, loaded).await,
+        Err(error) if database::is_away(&error) => stand_in(cx, settings, key, copy, error).await,
+        Err(error) if database::is_unknown(&error) && !pending::is_pending(key) => {
+            clear(cx, settings, key).await;
+            Err(database::unknown_project())
+        }
+        // A project that only a pending save will make.
+        Err(error) => stand_in(cx, settings, key, copy, error).await,
+    }
+}
+
+/// The database has answered.
+async fn below(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    copy: Option<(Entry, Layer)>,
+    loaded: database::Loaded,
+) -> Result<Found> {
+    let source = loaded.source;
+    if let Some(source) = &source {
+        refresh::remember(cx, settings, key, source).await;
+    }
+    // Ours is only better where the database has not taken it yet, or has lost its own.
+    let ours = copy.filter(|_| loaded.corrupt || pending::is_pending(key));
+    if loaded.corrupt {
+        audit::repaired(cx, key, "database");
+        if ours.is_some() {
+            pending::add(key);
+            pending::back_off(cx, settings);
+        }
+    }
+    let found = match (ours, loaded.entry) {
+        (Some((ours, layer)), Some(entry)) if ours.fetched_at > entry.fetched_at => Some((ours, layer)),
+        (Some(ours), None) => Some(ours),
+        (_, Some(entry)) => {
+            if let Err(error) = file::put(cx, settings, key, &entry).await {
+                cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
+            }
+            Some((entry, Layer::Database))
+        }
+        (None, None) => None,
+    };
+    match found {
+        Some((entry, layer)) if entry.is_fresh(cx) => {
+            Ok(give(cx, settings, key, entry, layer, settings.memory_ttl_ms))
+        }
+        Some((entry, _)) => {
+            let found = give(cx, settings, key, entry, Layer::Stale, settings.memory_ttl_ms);
+            if source.is_some() {
+                refresh::behind(cx, settings, key);
+            }
+            Ok(found)
+        }
+        None => {
+            if !loaded.corrupt {
+                // Deleted elsewhere.
+                clear(cx, settings, key).await;
+            }
+            // However lately somebody has fetched it: that is lost.
+            let why = if loaded.corrupt { Why::Asked } else { Why::Emergency };
+            emergency(cx, settings, key, source, why).await
+        }
+    }
+}
+
+/// The database is away: a copy will do, however old, and else the source.
+async fn stand_in(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    copy: Option<(Entry, Layer)>,
+    error: Error,
+) -> Result<Found> {
+    let source = refresh::recall(cx, settings, key).await;
+    match copy {
+        Some((entry, layer)) if entry.is_fresh(cx) => Ok(give(cx, settings, key, entry, layer, STAND_IN_MS)),
+        Some((entry, _)) => {
+            let found = give(cx, settings, key, entry, Layer::Stale, STAND_IN_MS);
+            if source.is_some() {
+                refresh::behind(cx, settings, key);
+            }
+            Ok(found)
+        }
+        None if source.is_some() && settings.emergency => {
+            emergency(cx, settings, key, source, Why::Emergency).await
+        }
+        None if settings.database => Err(error),
+        None => Err(nothing()),
+    }
+}
+
+/// No layer has it.
+async fn emergency(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    source: Option<Source>,
+    why: Why,
+) -> Result<Found> {
+    if source.is_none() || !settings.emergency {
+        return Err(nothing());
+    }
+    refresh::run(cx, settings, key, why).await
+}
+
+/// Gives an entry and holds it in memory.
+fn give(cx: &Context, settings: &Settings, key: &Key, entry: Entry, layer: Layer, believed_ms: f64) -> Found {
+    memory::put(cx, settings, key, &entry, believed_ms);
+    Found { entry, layer }
+}
+
+async fn clear(cx: &Context, settings: &Settings, key: &Key) {
+    memory::evict(key);
+    if let Err(error) = file::evict(cx, settings, key).await {
+        cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
+    }
+}
+
+pub(crate) fn nothing() -> Error {
+    Error::new(Kind::NotFound, "nothing is cached under this name, and it has no source").code("CACHE_MISS")
+}

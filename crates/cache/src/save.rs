@@ -1,0 +1,156 @@
+//! The save path: validate, file, memory, database. What the database does not take now stays marked
+//! in the file until it is in.
+
+use bytes::Bytes;
+use ironferry::{Context, Error, Kind, Result};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::entry::{Entry, Key, elapsed_at, hash};
+use crate::settings::Settings;
+use crate::{database, file, memory, pending, validate};
+
+/// Data that is to be saved.
+#[derive(Default)]
+pub(crate) struct Draft {
+    pub(crate) body: Bytes,
+    /// When it was fetched, milliseconds since 1970; now, unless somebody says otherwise.
+    pub(crate) fetched_ms: Option<i64>,
+    pub(crate) rich_at: Option<f64>,
+    pub(crate) fresh_seconds: Option<u32>,
+    pub(crate) retention_days: Option<u32>,
+    pub(crate) metadata: Option<Value>,
+    /// The lease that it was fetched under.
+    pub(crate) lease: Option<String>,
+}
+
+/// The mark of a save that the database has not taken, with what the file does not say.
+#[derive(Default, Serialize, Deserialize)]
+pub(crate) struct Mark {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    retention_days: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    metadata: Option<Value>,
+}
+
+/// What became of a save.
+#[derive(Clone, Debug, Serialize)]
+pub struct Saved {
+    /// Always true: a save that failed is an error.
+    pub success: bool,
+    /// new, replaced, older (newer data was there and stays) or pending.
+    pub outcome: String,
+    /// The layers that have it.
+    pub layers: Vec<&'static str>,
+    /// Whether the database is still to take it.
+    pub pending: bool,
+    /// The version.
+    pub etag: String,
+}
+
+/// Saves, and gives the entry too.
+pub(crate) async fn save(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    draft: Draft,
+) -> Result<(Saved, Entry)> {
+    validate::check(&key.cache_type, &draft.body)?;
+    let entry = Entry {
+        etag: hash(&draft.body)[..32].to_owned(),
+        body: draft.body.clone(),
+        // What claims to come from the future comes from now.
+        fetched_at: draft.fetched_ms.map_or(cx.elapsed_ms(), |ms| elapsed_at(cx, ms).min(cx.elapsed_ms())),
+        rich_at: draft.rich_at,
+        fresh_seconds: draft.fresh_seconds,
+        doubtful: false,
+    };
+    let entry = match newer_here(cx, settings, key, &entry).await {
+        None => entry,
+        // The refresh is over, and its lease ends with the better data.
+        Some(newer) if draft.lease.is_some() => newer,
+        Some(newer) => {
+            let (layers, etag) = (vec!["memory"], newer.etag.clone());
+            return Ok((
+                Saved { success: true, outcome: "older".into(), layers, pending: false, etag },
+                newer,
+            ));
+        }
+    };
+
+    let mut layers = Vec::new();
+    let mark = Mark { retention_days: draft.retention_days, metadata: draft.metadata.clone() };
+    match to_file(cx, settings, key, &entry, &mark).await {
+        Ok(()) => layers.push("file"),
+        Err(error) => cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() })),
+    }
+    memory::put(cx, settings, key, &entry, settings.memory_ttl_ms);
+    layers.push("memory");
+    pending::begin(key);
+    let outcome = match database::put(cx, settings, key, &entry, &draft).await {
+        Ok(kept) => {
+            pending::settle(cx, settings, key, &kept.outcome).await;
+            layers.push("database");
+            kept.outcome
+        }
+        Err(error) if database::is_away(&error) => {
+            pending::add(key);
+            pending::back_off(cx, settings);
+            "pending".to_owned()
+        }
+        Err(error) => {
+            pending::settle(cx, settings, key, "refused").await;
+            return Err(refused(error));
+        }
+    };
+    let pending = outcome == "pending";
+    Ok((Saved { success: true, outcome, layers, pending, etag: entry.etag.clone() }, entry))
+}
+
+/// The mark comes first: a crash between the two leaves a mark too many, not one too few.
+async fn to_file(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    entry: &Entry,
+    mark: &Mark,
+) -> Result<(), ironferry::HostError> {
+    let mark = serde_json::to_vec(mark).map_err(|error| ironferry::HostError::Failed(error.to_string()))?;
+    file::note(cx, settings, key, "pending", mark).await?;
+    file::put(cx, settings, key, entry).await
+}
+
+/// What this instance has that was fetched later.
+async fn newer_here(cx: &Context, settings: &Settings, key: &Key, entry: &Entry) -> Option<Entry> {
+    let here = match memory::peek(key) {
+        Some(here) => Some(here),
+        None => match file::get(cx, settings, key).await {
+            file::Read::Sound(here, _) => Some(here),
+            _ => None,
+        },
+    };
+    // A second apart: the wall clock and its copies do not agree to the millisecond.
+    here.filter(|here| !here.doubtful && here.fetched_at > entry.fetched_at + 1_000.0)
+}
+
+/// Reads the mark of a pending save.
+pub(crate) async fn marked(cx: &Context, settings: &Settings, key: &Key) -> Draft {
+    let mark: Mark = match file::read(cx, settings, key, "pending").await {
+        Ok(mark) => serde_json::from_slice(&mark).unwrap_or_default(),
+        Err(_) => Mark::default(),
+    };
+    Draft { retention_days: mark.retention_days, metadata: mark.metadata, ..Draft::default() }
+}
+
+pub(crate) fn refused(error: Error) -> Error {
+    if database::is_unknown(&error) {
+        return database::unknown_project();
+    }
+    let code = error.database().map_or("", |problem| problem.code.as_str());
+    if code.starts_with("22") || code.starts_with("23") || code.starts_with("54") {
+        return Error::new(Kind::BadRequest, "the database does not accept this data")
+            .code("CACHE_REFUSED")
+            .source(error);
+    }
+    error
+}

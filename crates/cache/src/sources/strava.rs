@@ -1,0 +1,288 @@
+//! An athlete's activities on Strava.
+//!
+//! `settings.after` (epoch seconds or RFC 3339) and `settings.types` say which. Photos and comments,
+//! the rich fields, cost a request each and are fetched once in `rich_seconds`, photos of activities
+//! of the last day and comments of those of the last week. Refresh tokens rotate: the newest pair is
+//! sealed and kept before it is used.
+
+use http::{HeaderMap, Method};
+use ironferry::seal::KeyRing;
+use ironferry::{Context, Error, Result, Secret};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Call, Fetched, MAX_BODY, Source, call, encode, failed, limited, protocol, read, stamp};
+use crate::entry::{Entry, Key, now_ms, parse_time};
+use crate::pending::{self, Token};
+use crate::refresh::{self, body_of};
+use crate::settings::Settings;
+
+const PER_PAGE: usize = 200;
+/// 10,000 activities.
+const MOST_PAGES: usize = 50;
+/// An access token that ends sooner is renewed first.
+const MARGIN_SECONDS: i64 = 300;
+const DAY_MS: i64 = 86_400_000;
+
+/// What is sealed.
+#[derive(serde::Serialize, Deserialize)]
+struct Pair {
+    refresh_token: String,
+    #[serde(default)]
+    access_token: String,
+    #[serde(default)]
+    expires_at: i64,
+}
+
+/// What the token endpoint answers.
+#[derive(Deserialize)]
+struct Granted {
+    access_token: String,
+    refresh_token: String,
+    expires_at: i64,
+}
+
+pub(crate) async fn fetch(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    source: &Source,
+    previous: Option<&Entry>,
+) -> Result<Fetched> {
+    let token = token(cx, settings, key, source).await?;
+    let api = Api { cx, source, bearer: ["Bearer ", token.expose()].concat() };
+    let mut activities = api.activities().await?;
+    keep_rich(&mut activities, &body_of(previous)["activities"]);
+
+    let rich_after = f64::from(source.rich_seconds.unwrap_or(86_400)) * 1_000.0;
+    let rich_at = previous.and_then(|entry| entry.rich_at);
+    let is_due = rich_at.is_none_or(|at| cx.elapsed_ms() - at >= rich_after);
+    let mut enriched = rich_at;
+    if is_due {
+        match api.enrich(&mut activities).await {
+            Ok(()) => enriched = Some(cx.elapsed_ms()),
+            // The list is good without; the rest comes when the limit allows.
+            Err(error) => cx.warn("cache.strava_rich", json!({ "error": error.chain() })),
+        }
+    }
+    let total = activities.len();
+    let body = json!({ "timestamp": stamp(cx), "total_activities": total, "activities": activities });
+    Ok(Fetched { body: encode(&body), rich_at: enriched })
+}
+
+struct Api<'a> {
+    cx: &'a Context,
+    source: &'a Source,
+    bearer: String,
+}
+
+impl Api<'_> {
+    /// All pages: Strava may send a page that is not full though more follow, so an empty one is the end.
+    async fn activities(&self) -> Result<Vec<Value>> {
+        let types: Vec<&str> = self.source.settings["types"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let after = match &self.source.settings["after"] {
+            Value::Number(number) => number.as_i64().unwrap_or(0),
+            Value::String(text) => parse_time(text).unwrap_or(0) / 1_000,
+            _ => 0,
+        };
+        let mut all = Vec::new();
+        for page in 1..=MOST_PAGES {
+            let path = format!("/athlete/activities?per_page={PER_PAGE}&page={page}&after={after}");
+            let Value::Array(found) = self.get(&path).await? else {
+                return Err(protocol(self.source, "a page of activities is no list"));
+            };
+            if found.is_empty() {
+                break;
+            }
+            all.extend(found.into_iter().filter(|one| {
+                types.is_empty() || one["type"].as_str().is_some_and(|kind| types.contains(&kind))
+            }));
+        }
+        Ok(all)
+    }
+
+    /// Photos of the last day and comments of the last week.
+    async fn enrich(&self, activities: &mut [Value]) -> Result<()> {
+        let now = now_ms(self.cx);
+        for activity in activities {
+            let begun = activity["start_date"].as_str().and_then(parse_time).unwrap_or(0);
+            let id = activity["id"].to_string();
+            if now - begun <= 7 * DAY_MS {
+                activity["comments"] = self.get(&["/activities/", &id, "/comments"].concat()).await?;
+            }
+            if now - begun <= DAY_MS && activity["total_photo_count"].as_u64() != Some(0) {
+                activity["photos"] = self.get(&["/activities/", &id, "/photos?size=600"].concat()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn get(&self, path: &str) -> Result<Value> {
+        let url = [self.source.url.trim_end_matches('/'), "/api/v3", path].concat();
+        let headers = [("authorization", self.bearer.as_str())];
+        let reply = call(
+            self.cx,
+            Call {
+                source: self.source,
+                method: Method::GET,
+                url: &url,
+                headers: &headers,
+                body: bytes::Bytes::new(),
+                max_body: MAX_BODY,
+            },
+        )
+        .await
+        .map_err(|error| self.until_reset(error))?;
+        if let Some(seconds) = spent(self.cx, reply.headers()) {
+            return Err(limited(self.source, seconds));
+        }
+        read(self.source, reply.body())
+    }
+
+    /// A 429 of Strava's lasts until the quarter of an hour is over.
+    fn until_reset(&self, error: Error) -> Error {
+        if error.as_code() == "SOURCE_LIMITED" {
+            return limited(self.source, quarter(self.cx));
+        }
+        error
+    }
+}
+
+/// Seconds to wait when the read limits are used up, by `X-ReadRateLimit-Limit` and `-Usage`, or those
+/// of all requests: `15 minutes,day`. One below the limit is kept for the token.
+fn spent(cx: &Context, headers: &HeaderMap) -> Option<u64> {
+    let pair = |name: &str| -> Option<(u64, u64)> {
+        let (quarter, day) = headers.get(name)?.to_str().ok()?.split_once(',')?;
+        Some((quarter.trim().parse().ok()?, day.trim().parse().ok()?))
+    };
+    for (limit, usage) in
+        [("x-readratelimit-limit", "x-readratelimit-usage"), ("x-ratelimit-limit", "x-ratelimit-usage")]
+    {
+        let (Some(limit), Some(usage)) = (pair(limit), pair(usage)) else {
+            continue;
+        };
+        if usage.1 >= limit.1 {
+            return Some(until(cx, 86_400));
+        }
+        if usage.0 >= limit.0 {
+            return Some(quarter(cx));
+        }
+    }
+    None
+}
+
+/// Windows end at :00, :15, :30 and :45.
+fn quarter(cx: &Context) -> u64 {
+    until(cx, 900)
+}
+
+/// Seconds until the next multiple of so many, and one more.
+fn until(cx: &Context, period: i64) -> u64 {
+    let into = (now_ms(cx) / 1_000).rem_euclid(period);
+    u64::try_from(period - into + 1).unwrap_or(0)
+}
+
+/// The rich fields that were fetched before stay.
+fn keep_rich(activities: &mut [Value], before: &Value) {
+    let known: Vec<&Map<String, Value>> =
+        before.as_array().into_iter().flatten().filter_map(Value::as_object).collect();
+    for activity in activities {
+        let Some(old) = known.iter().find(|old| old.get("id") == activity.get("id")) else {
+            continue;
+        };
+        for field in ["comments", "photos"] {
+            if let Some(value) = old.get(field) {
+                activity[field] = value.clone();
+            }
+        }
+    }
+}
+
+/// The access token; renewed, and the new pair kept, when it is about to end.
+async fn token(cx: &Context, settings: &Settings, key: &Key, source: &Source) -> Result<Secret> {
+    let ring = KeyRing::from_secret(cx, "CREDENTIALS_ENCRYPTION_KEYS")?;
+    let place = place(key);
+    let sealed = source.credentials.as_deref().ok_or_else(|| {
+        Error::bad_request("the strava source has no refresh token: save it with one")
+            .code("SOURCE_CREDENTIALS")
+    })?;
+    let pair: Pair = serde_json::from_str(ring.open(&place, sealed)?.expose())
+        .map_err(|_| Error::internal("a sealed value cannot be read").code("SEAL_BROKEN"))?;
+    let now = now_ms(cx) / 1_000;
+    if !pair.access_token.is_empty() && pair.expires_at > now + MARGIN_SECONDS {
+        return Ok(Secret::new(pair.access_token));
+    }
+    let granted = renew(cx, source, &pair).await?;
+    let pair = Pair {
+        refresh_token: granted.refresh_token,
+        access_token: granted.access_token,
+        expires_at: granted.expires_at,
+    };
+    let text = serde_json::to_string(&pair)
+        .map_err(|problem| Error::internal("the token could not be written").source(problem))?;
+    let sealed = ring.seal(cx, &place, &Secret::new(text))?;
+    pending::keep_token(cx, settings, key, Token { sealed: sealed.clone(), got_ms: now_ms(cx) }).await?;
+    refresh::remember(cx, settings, key, &Source { credentials: Some(sealed), ..source.clone() }).await;
+    Ok(Secret::new(pair.access_token))
+}
+
+async fn renew(cx: &Context, source: &Source, pair: &Pair) -> Result<Granted> {
+    let mut form = String::new();
+    for (name, value) in [
+        ("client_id", cx.require_secret("STRAVA_CLIENT_ID")?.expose()),
+        ("client_secret", cx.require_secret("STRAVA_CLIENT_SECRET")?.expose()),
+        ("grant_type", "refresh_token"),
+        ("refresh_token", &pair.refresh_token),
+    ] {
+        form.push_str(if form.is_empty() { "" } else { "&" });
+        form.push_str(name);
+        form.push('=');
+        encode_form(&mut form, value);
+    }
+    let reply = call(
+        cx,
+        Call {
+            source,
+            method: Method::POST,
+            url: &[source.url.trim_end_matches('/'), "/oauth/token"].concat(),
+            headers: &[("content-type", "application/x-www-form-urlencoded")],
+            body: form.into(),
+            max_body: 100_000,
+        },
+    )
+    .await
+    .map_err(|error| match error.as_code() {
+        "SOURCE_LIMITED" => limited(source, quarter(cx)),
+        _ => failed(source, "it does not renew the access token", 502).source(error),
+    })?;
+    read(source, reply.body())
+}
+
+fn encode_form(form: &mut String, value: &str) {
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            form.push(char::from(byte));
+        } else {
+            form.push('%');
+            form.extend(
+                [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789ABCDEF"[usize::from(digit)])),
+            );
+        }
+    }
+}
+
+/// Where the sealed pair belongs: moved to another source it does not open.
+fn place(key: &Key) -> String {
+    ["cache_sources/", &key.project, "/", &key.cache_type, "/credentials"].concat()
+}
+
+/// Seals a refresh token that an operator gives.
+pub(crate) fn seal(cx: &Context, key: &Key, refresh_token: &Secret) -> Result<String> {
+    let pair = json!({ "refresh_token": refresh_token.expose() }).to_string();
+    KeyRing::from_secret(cx, "CREDENTIALS_ENCRYPTION_KEYS")?.seal(cx, &place(key), &Secret::new(pair))
+}

@@ -1,0 +1,88 @@
+//! The first request of an instance: it finds what an earlier one left, the database fills the files,
+//! and what has expired is refreshed at once. And its end.
+
+use ironferry::{Context, Result};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::entry::Key;
+use crate::settings::Settings;
+use crate::{audit, database, file, gate, instance, pending, refresh};
+
+/// Entries that are filled at the start.
+const ENTRIES: u32 = 50;
+/// Sources that are refreshed at the start and at each tick.
+pub(crate) const SOURCES: u32 = 20;
+
+#[derive(Deserialize)]
+struct Kept {
+    project: String,
+    #[serde(rename = "type")]
+    cache_type: String,
+    etag: String,
+}
+
+/// What must be known before the first request is answered; the rest goes on behind it.
+pub(crate) async fn begin(cx: &Context, settings: &Settings) {
+    if instance::with(|instance| std::mem::replace(&mut instance.started, true)) {
+        return;
+    }
+    gate::recall(cx, settings).await;
+    audit::recall(cx, settings).await;
+    if let Err(error) = pending::recall(cx, settings).await {
+        cx.warn("cache.file_broken", json!({ "error": error.to_string() }));
+    }
+    if settings.database {
+        let (cx, settings) = (cx.clone(), settings.clone());
+        cx.clone().wait_until(async move {
+            match fill(&cx, &settings).await {
+                Ok(filled) => cx.info("cache.started", json!({ "filled": filled })),
+                Err(error) => cx.warn("cache.started", json!({ "error": error.chain() })),
+            }
+        });
+    }
+}
+
+async fn fill(cx: &Context, settings: &Settings) -> Result<usize> {
+    pending::flush(cx, settings).await;
+    let reply = database::call(cx, settings, "cache_warm", &json!({ "p_limit": ENTRIES })).await?;
+    let mut filled = 0;
+    for kept in database::read::<Vec<Kept>>(&reply)? {
+        let Ok(key) = Key::new(&kept.project, &kept.cache_type) else {
+            // A project whose name is not for URLs is of no use to the cache.
+            continue;
+        };
+        if pending::is_pending(&key) {
+            continue;
+        }
+        if let file::Read::Sound(entry, true) = file::get(cx, settings, &key).await
+            && entry.etag == kept.etag
+        {
+            continue;
+        }
+        let loaded = database::get(cx, settings, &key).await?;
+        if let Some(entry) = loaded.entry
+            && file::put(cx, settings, &key, &entry).await.is_ok()
+        {
+            filled += 1;
+        }
+        if let Some(source) = &loaded.source {
+            refresh::remember(cx, settings, &key, source).await;
+        }
+    }
+    refresh::due(cx, settings, SOURCES).await?;
+    Ok(filled)
+}
+
+/// Before the worker ends: `GRACEFUL_SHUTDOWN` saves what is pending, and the journal.
+pub async fn flush(cx: Context) {
+    let Ok(settings) = Settings::of(&cx) else {
+        return;
+    };
+    if !settings.graceful {
+        return;
+    }
+    let flushed = pending::flush(&cx, &settings).await;
+    audit::write(&cx, &settings).await;
+    cx.info("cache.ended", json!({ "saved": flushed.saved, "left": flushed.left }));
+}

@@ -1,0 +1,99 @@
+-- Who refreshes what, and when: one at a time, late when it fails, never with an old token.
+begin;
+\ir support/accounts.psql
+select plan(23);
+
+create function tests.source(type text) returns uuid
+language sql as $$
+    select public.cache_source_save('tracker', type, 'json', 'https://origin.example/' || type, '{}', '{}', true, 900);
+$$;
+create function tests.claimed(answer jsonb) returns setof text
+language sql as $$ select claimed ->> 'type' from jsonb_array_elements(answer -> 'claimed') as claimed order by 1; $$;
+create function tests.lease(type text) returns uuid
+language sql security definer as $$ select lease_id from public.cache_sources where cache_type = type and is_active; $$;
+
+select tests.clear();
+-- On a stack in use, other sources shall not be due.
+update public.cache_sources set is_active = false;
+select tests.as_service();
+
+select isnt(tests.source('one'), null, 'a source is made, and its project with it');
+select tests.source('two');
+select set_eq($$ select tests.claimed(public.cache_claim(60, 10)) $$, array['one', 'two'], 'new sources are due');
+select is_empty($$ select tests.claimed(public.cache_claim(60, 10)) $$, 'and are leased to one caller');
+select is_empty($$ select tests.claimed(public.cache_claim(60, 1, 'tracker', 'one')) $$, 'nor does a caller who names one get it');
+select ok((public.cache_claim(60, 1, 'tracker', 'one') ->> 'busy_ms')::int between 50000 and 60000, 'but learns how long to wait');
+select is(public.cache_claim(60, 1, 'tracker', 'none') ->> 'busy_ms', null, 'for a source that does not exist nobody waits');
+
+-- Success
+
+select lives_ok(
+    $$ select public.cache_save('tracker', 'one', '{"n": 1}', 'e', now(), now(), p_lease_id => tests.lease('one'), p_every_seconds => 900) $$,
+    'the data ends the lease'
+);
+select results_eq(
+    $$ select leased_until is null, next_due_at - now() between interval '12 minutes' and interval '15 minutes', last_succeeded_at is not null
+       from public.cache_sources where cache_type = 'one' $$,
+    $$ values (true, true, true) $$, 'and the source is due again after its interval, or a little sooner'
+);
+select results_eq($$ select tests.claimed(public.cache_claim(60, 1, 'tracker', 'one')) $$, array['one'], 'who names it may have it before');
+select lives_ok(
+    $$ select public.cache_save('tracker', 'one', '{"n": 2}', 'e', now(), now(), p_lease_id => gen_random_uuid(), p_every_seconds => 900) $$,
+    'who lost the lease may still bring data'
+);
+select ok((select leased_until is not null from public.cache_sources where cache_type = 'one'), 'and does not end the lease of another');
+
+-- Failure
+
+select public.cache_fail(tests.lease('two'), 'TIMEOUT: no answer');
+select results_eq(
+    $$ select consecutive_failures, last_error, next_due_at - clock_timestamp() between interval '50 seconds' and interval '70 seconds'
+       from public.cache_sources where cache_type = 'two' $$,
+    $$ values (1, 'TIMEOUT: no answer', true) $$, 'after a failure it waits a minute'
+);
+select public.cache_claim(60, 1, 'tracker', 'two');
+select public.cache_fail(tests.lease('two'), 'RATE_LIMITED', 800);
+select ok(
+    (select next_due_at - clock_timestamp() > interval '790 seconds' from public.cache_sources where cache_type = 'two'),
+    'and as long as the source asks for'
+);
+select public.cache_claim(60, 1, 'tracker', 'two');
+select public.cache_fail(tests.lease('two'), 'TIMEOUT: no answer');
+select ok(
+    (select next_due_at - clock_timestamp() between interval '200 seconds' and interval '280 seconds' from public.cache_sources where cache_type = 'two'),
+    'the third time 4 minutes'
+);
+
+-- A crash
+
+select tests.clear();
+update public.cache_sources set leased_until = now() - interval '1 second', next_due_at = now() - interval '100 seconds' where cache_type = 'one';
+select tests.as_service();
+select results_eq($$ select tests.claimed(public.cache_claim(60, 10)) $$, array['one'], 'a lease that nobody ended, ends');
+select ok((select last_lag_seconds >= 100 from public.cache_sources where cache_type = 'one'), 'how late it was is on record');
+
+-- Tokens
+
+select ok(public.cache_credentials('tracker', 'two', tests.sealed('B'), now()), 'a new token is kept');
+select ok(not public.cache_credentials('tracker', 'two', tests.sealed('C'), now() - interval '1 minute'), 'an older one does not replace it');
+select throws_ok(
+    $$ select public.cache_credentials('tracker', 'two', 'a-token', now()) $$, '23514', null, 'and one that is not sealed is refused'
+);
+select throws_ok($$ select credentials from public.cache_sources $$, '42501', null, 'nobody reads them from the table');
+
+-- Switched off
+
+select tests.clear();
+update public.cache_sources set leased_until = null, next_due_at = now();
+update public.projects set is_active = false where project_name = 'tracker';
+select tests.as_service();
+select is_empty($$ select tests.claimed(public.cache_claim(60, 10)) $$, 'a project that is not active is not refreshed');
+select throws_ok($$ select public.cache_load('tracker', 'one') $$, 'P0002', null, 'nor served');
+select tests.clear();
+select is(
+    (select string_agg(format('%s %s', jobname, schedule), ', ' order by jobname) from cron.job where jobname like 'cache%'),
+    'cache */5 * * * *, cache-purge 41 3 * * *', 'cron asks every 5 minutes for what is due'
+);
+
+select * from finish();
+rollback;

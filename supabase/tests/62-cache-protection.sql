@@ -1,0 +1,112 @@
+-- Keys, rates, networks, the record of it all, and alerts.
+begin;
+\ir support/accounts.psql
+select plan(34);
+
+create function tests.hash(key text) returns text language sql as $$ select encode(sha256(key::bytea), 'hex'); $$;
+create function tests.verdict(key text, project text default 'tracker', ip text default '198.51.100.7', rate integer default 100) returns text
+language sql as $$ select public.cache_admit(ip, rate, project, tests.hash(key)) ->> 'verdict'; $$;
+create function tests.entries(status integer, code text, count integer, ip text default '198.51.100.30') returns void
+language sql as $$
+    select public.cache_record(jsonb_agg(jsonb_build_object(
+        'project', 'tracker', 'type', 'strava', 'operation', 'READ', 'role', 'nobody', 'ip', ip, 'status', status, 'code', code,
+        'layer', case when status = 200 then 'memory' end, 'ms', number * 0.1, 'size', 10, 'request_id', 'r', 'at', now()
+    ))) from generate_series(1, count) as number;
+$$;
+
+select tests.create_user('stranger');
+select tests.clear();
+delete from public.allowed_ips;
+select tests.as_service();
+
+-- Keys
+
+select is(tests.verdict('k1'), 'unknown', 'a key that was never issued opens nothing');
+select public.cache_key_issue('tracker', 'web', tests.hash('k1'), false, 0);
+select is(tests.verdict('k1'), 'admitted', 'one that was, opens its project');
+select is(tests.verdict('k1', 'other'), 'elsewhere', 'and no other');
+select is((public.cache_admit('198.51.100.7', 100, 'tracker', tests.hash('k1')) ->> 'can_write')::boolean, false, 'for reading');
+select ok((public.cache_key_issue('tracker', 'web', tests.hash('k2'), true, 3600) ->> 'replaced')::int = 1, 'a second of the name replaces it');
+select is(tests.verdict('k1') || ' ' || tests.verdict('k2'), 'admitted admitted', 'and both are good in between');
+select tests.clear();
+update public.cache_keys set expires_at = now() - interval '1 second' where key_hash = tests.hash('k1');
+select tests.as_service();
+select is(tests.verdict('k1') || ' ' || tests.verdict('k2'), 'unknown admitted', 'then the old one is not');
+select is(public.cache_key_revoke('tracker', 'web'), 2, 'all of a name are revoked at once');
+select is(tests.verdict('k2'), 'unknown', 'and good for nothing from then on');
+select is_empty($$ select 1 from public.cache_keys where key_hash in ('k1', 'k2') $$, 'keys are not stored, only their hashes');
+
+-- Rates
+
+select public.cache_key_issue('tracker', 'cli', tests.hash('k3'), false, 0);
+select results_eq(
+    $$ select sum((public.cache_admit('198.51.100.9', 100, 'tracker', tests.hash('k3')) ->> 'granted')::int) from generate_series(1, 200) $$,
+    $$ values (100::bigint) $$, 'a caller gets 100 requests a minute, however it asks'
+);
+select is(tests.verdict('k3', ip => '198.51.100.9'), 'limited', 'and no more');
+select is(tests.verdict('k3', ip => '198.51.100.10'), 'admitted', 'from another address it has its own');
+select ok((public.cache_admit('198.51.100.9', 100, 'tracker', tests.hash('k3')) ->> 'reset_ms')::int between 50000 and 60000, 'it learns when');
+select tests.clear();
+update public.cache_rates set begun_at = clock_timestamp() - interval '61 seconds';
+select tests.as_service();
+select is(tests.verdict('k3', ip => '198.51.100.9'), 'admitted', 'a minute later it may ask again');
+select is(
+    (select string_agg(tests.verdict('guess' || number, ip => '198.51.100.20', rate => 3), ' ') from generate_series(1, 5) as number),
+    'unknown unknown unknown limited limited', 'who guesses keys has a limit too'
+);
+
+-- Networks
+
+insert into public.allowed_ips (project_id, network) select id, '203.0.113.0/24' from public.projects where project_name = 'tracker';
+select is(tests.verdict('k3'), 'network', 'with a list of networks, others are refused');
+select is(tests.verdict('k3', ip => '203.0.113.200'), 'admitted', 'and those in it are not');
+select is(public.cache_admit('198.51.100.7', 100, 'tracker') ->> 'verdict', 'network', 'that holds for services too');
+select is(public.cache_admit('198.51.100.7', 100, 'elsewhere') ->> 'verdict', 'admitted', 'but not for other projects');
+insert into public.allowed_ips (network) values ('2001:db8::/32');
+select is(public.cache_admit('198.51.100.7', 100, 'elsewhere') ->> 'verdict', 'network', 'unless the list is for all');
+select is(tests.verdict('k3', ip => '2001:db8::5'), 'admitted', 'and then it is in addition');
+
+-- The record
+
+select tests.entries(200, null, 60);
+select tests.entries(200, null, 40);
+select is((select count(*) from public.cache_audit_log where ip_address = '198.51.100.30'), 100::bigint, 'each operation is a row');
+select results_eq(
+    $$ select report -> 'layers' -> 'memory' ->> 'answers', report ->> 'hit_ratio', report -> 'layers' -> 'memory' ->> 'p50_ms'
+       from public.cache_report('tracker') as report $$,
+    $$ values ('100', '1.0000', '5') $$, 'and counted, with the latency that half of them had'
+);
+select tests.entries(401, 'INVALID_KEY', 4);
+select is_empty($$ select 1 from public.cache_alerts where ip_address = '198.51.100.30' $$, '4 failed logins are no alarm');
+select tests.entries(401, 'INVALID_KEY', 2);
+select results_eq(
+    $$ select kind, threshold, notified from public.cache_alerts where ip_address = '198.51.100.30' $$,
+    $$ values ('failed_auth', 5, false) $$, '5 are'
+);
+select tests.entries(401, 'INVALID_KEY', 5);
+select is((select count(*) from public.cache_alerts where ip_address = '198.51.100.30'), 1::bigint, 'one for 5 minutes');
+select tests.clear();
+select vault.create_secret('http://alerts.example/hook', 'cache_alert_url') is not null as made \gset
+select tests.as_service();
+select tests.entries(429, 'RATE_LIMITED', 10);
+select tests.entries(413, 'BODY_TOO_LARGE', 20);
+select results_eq(
+    $$ select kind, threshold, notified from public.cache_alerts where ip_address = '198.51.100.30' and kind <> 'failed_auth' order by kind $$,
+    $$ values ('invalid_input', 20, true), ('rate_limited', 10, true) $$, 'so are 10 rate limits and 20 bad inputs, and the webhook hears of them'
+);
+select tests.clear();
+select is(
+    (select count(*) from net.http_request_queue where url = 'http://alerts.example/hook'), 2::bigint, 'by one call each'
+);
+select throws_ok($$ update public.cache_audit_log set success = true $$, '42501', 'the audit log is append-only', 'nobody changes the record');
+select throws_ok($$ delete from public.cache_audit_log $$, '42501', 'the audit log is append-only', 'nor deletes from it');
+select throws_ok($$ truncate public.cache_audit_log $$, '42501', 'the audit log is append-only', 'nor empties it');
+select tests.as_service();
+select throws_ok($$ insert into public.cache_audit_log (operation, user_role, success, status) values ('READ', 'x', true, 200) $$, '42501', null, 'a service adds to it by the function alone');
+
+select tests.authenticate_as('stranger');
+select throws_ok($$ select 1 from public.cache_audit_log $$, '42501', null, 'a user does not read it');
+
+select tests.clear();
+select * from finish();
+rollback;
