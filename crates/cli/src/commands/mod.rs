@@ -5,15 +5,22 @@ mod cache;
 mod chart;
 mod cron;
 mod db;
+mod deploy;
 mod dex;
+mod doctor;
 mod down;
+mod generate;
 mod inspect;
 mod logs;
+mod new;
 mod orders;
 mod paint;
+mod platform;
 mod restore;
 mod risk;
 mod sales;
+mod secrets;
+mod shims;
 mod signals;
 mod status;
 mod table;
@@ -100,6 +107,18 @@ enum Command {
     /// Read, save and watch cached data
     #[command(subcommand)]
     Cache(cache::Command),
+    /// Build, check, migrate, deploy and try every function of a hosted project
+    Deploy(deploy::Arguments),
+    /// Compare and set the secrets of the functions and of the database's Vault
+    #[command(subcommand)]
+    Secrets(secrets::Command),
+    /// Find the usual mistakes, and say how to mend each
+    Doctor(doctor::Arguments),
+    /// Make a new function: crate, shim, configuration, migration, tests
+    New(new::Arguments),
+    /// Write what can be read off a project: Rust types of its schema
+    #[command(subcommand)]
+    Gen(generate::Command),
     /// Print the completions for a shell
     #[command(
         after_help = "Example:\n  ferry completions bash > ~/.local/share/bash-completion/completions/ferry"
@@ -160,6 +179,20 @@ impl Cli {
             Command::Cron(arguments) => cron::run(&arguments, &scope.place()?),
             Command::Inspect(arguments) => inspect::run(&arguments, &scope.place()?),
             Command::Cache(command) => cache::run(&command, &scope.place()?),
+            Command::New(arguments) => new::run(&arguments, &scope.stack()?.0.project),
+            Command::Deploy(arguments) => {
+                let (place, project) = scope.project()?;
+                deploy::run(&arguments, &place, &project)
+            }
+            Command::Secrets(command) => {
+                let (place, project) = scope.project()?;
+                secrets::run(&command, &place, &project)
+            }
+            Command::Doctor(arguments) => {
+                let (place, project) = scope.project()?;
+                doctor::run(&arguments, &place, &project)
+            }
+            Command::Gen(command) => generate::run(&command, &scope.place()?),
             Command::Completions { shell } => {
                 let mut script = Vec::new();
                 clap_complete::generate(shell, &mut Self::command(), "ferry", &mut script);
@@ -187,6 +220,13 @@ impl Scope {
             (None, None) => None,
         };
         Ok(Place::new(project, stack))
+    }
+
+    /// For commands that look at a project's folder and ask where it runs.
+    fn project(self) -> Result<(Place, PathBuf)> {
+        let place = self.place()?;
+        let project = place.project.clone().map_or_else(|| find_project(Path::new(".")), Ok)?;
+        Ok((place, project))
     }
 
     /// For commands that run a stack: there must be a project.

@@ -15,6 +15,7 @@
 mod database;
 mod error;
 mod keys;
+mod postgres;
 mod reply;
 mod settings;
 mod variables;
@@ -24,6 +25,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 pub use error::RemoteError;
 pub use keys::Key;
+pub use postgres::{DatabaseTarget, connect};
 pub use reply::Reply;
 pub use reqwest::Method;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -31,7 +33,7 @@ use reqwest::redirect::Policy;
 use serde_json::Value;
 pub use settings::{Place, Target};
 use url::Url;
-pub(crate) use variables::{Source, Variables};
+pub(crate) use variables::{Settings, Source, Variables, read_file};
 
 /// The gateway gives a function 150 s; it shall be the one that says so.
 const ANSWER_WITHIN: Duration = Duration::from_secs(160);

@@ -68,7 +68,7 @@ impl Reply {
 
     /// `collect-dex answered 409: it is being collected (COLLECTING, request 1f0c…)`. Functions say
     /// `error`, PostgREST and the gateway `message`, the latter some `msg`.
-    pub(super) fn problem(&self) -> String {
+    pub(crate) fn problem(&self) -> String {
         let mut text = format!("{} answered {}", self.who, self.status);
         if let (300..400, Some(location)) = (self.status, &self.location) {
             return format!("{text}, a redirect to {location}: is the URL right?");

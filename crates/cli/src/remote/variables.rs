@@ -50,8 +50,23 @@ impl<'a> Variables<'a> {
     }
 }
 
+/// The settings of a project as its operator has them: the environment, then `.env`.
+pub(crate) struct Settings<'a>(Variables<'a>);
+
+impl<'a> Settings<'a> {
+    pub(crate) fn of(place: &'a Place) -> Self {
+        Self(Variables::of(place))
+    }
+
+    /// # Errors
+    /// When `.env` cannot be understood.
+    pub(crate) fn get(&mut self, name: &str) -> Result<Option<String>, RemoteError> {
+        Ok(self.0.get(name)?.map(|(value, _)| value))
+    }
+}
+
 /// A file of `NAME=value`, without touching the environment of this process. A missing one is empty.
-pub(super) fn read_file(path: &Path) -> Result<HashMap<String, String>, RemoteError> {
+pub(crate) fn read_file(path: &Path) -> Result<HashMap<String, String>, RemoteError> {
     let failure = |reason: String| RemoteError::Setting(format!("{}: {reason}", path.display()));
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,

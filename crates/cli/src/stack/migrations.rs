@@ -6,6 +6,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, Result, bail};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
+use tokio_postgres::Client;
 
 use super::logs::Log;
 use super::{postgres, tools};
@@ -36,13 +37,16 @@ pub(crate) async fn apply(project: &Path, database: &str, unseeded: bool, log: &
     Ok(new)
 }
 
-/// The versions of the migration files that the database has not seen.
 async fn pending(project: &Path, database: &str) -> Result<Vec<String>> {
-    let mut versions = versions(project);
-    if versions.is_empty() {
-        return Ok(versions);
+    if versions(project).is_empty() {
+        return Ok(Vec::new());
     }
-    let client = postgres::connect(database).await?;
+    pending_in(&postgres::connect(database).await?, project).await
+}
+
+/// The versions of the migration files that the database has not seen, in their order.
+pub(crate) async fn pending_in(client: &Client, project: &Path) -> Result<Vec<String>> {
+    let mut versions = versions(project);
     let known = client
         .query_one("select to_regclass('supabase_migrations.schema_migrations') is not null", &[])
         .await?;
@@ -50,6 +54,7 @@ async fn pending(project: &Path, database: &str) -> Result<Vec<String>> {
         let rows = client.query("select version from supabase_migrations.schema_migrations", &[]).await?;
         versions.retain(|version| !rows.iter().any(|row| row.get::<_, &str>(0) == version));
     }
+    versions.sort();
     Ok(versions)
 }
 

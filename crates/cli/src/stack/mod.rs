@@ -9,7 +9,7 @@ mod functions;
 mod gateway;
 pub mod keys;
 pub mod logs;
-mod migrations;
+pub(crate) mod migrations;
 mod parts;
 mod pg_net;
 mod ports;
@@ -21,7 +21,7 @@ mod rest;
 pub(crate) mod scratch;
 pub mod state;
 pub(crate) mod tools;
-mod vault;
+pub(crate) mod vault;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -98,6 +98,11 @@ impl Project {
         Ok(Some(Self { stack: start(options.clone()).await?, options }))
     }
 
+    /// The folder with `supabase/` in it.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        &self.options.project
+    }
+
     /// Where its stack keeps its state.
     pub(crate) fn state_folder(&self) -> Result<Folder> {
         self.options.state_folder()

@@ -1,0 +1,115 @@
+//! The hosted project, by the Supabase CLI: it has the access token, and speaks the Management API.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use anyhow::{Context as _, Result, ensure};
+use serde::Deserialize;
+
+use crate::commands::Misuse;
+use crate::remote::Settings;
+use crate::stack::tools;
+
+/// A project of the platform.
+pub(super) struct Platform {
+    supabase: PathBuf,
+    project: PathBuf,
+    /// Twenty small letters.
+    pub(super) reference: String,
+}
+
+#[derive(Deserialize)]
+struct Deployed {
+    slug: String,
+    version: u64,
+}
+
+#[derive(Deserialize)]
+struct Secret {
+    name: String,
+    /// Its SHA-256, in hexadecimal digits.
+    value: String,
+}
+
+impl Platform {
+    /// The project of `--project-ref`, of `SUPABASE_PROJECT_REF`, of `SUPABASE_URL`, or the linked one.
+    pub(super) fn find(given: Option<&str>, set: &mut Settings<'_>, project: &Path) -> Result<Self> {
+        let of_url = |url: String| {
+            let host = url.split_once("://")?.1.split(['/', ':']).next()?.to_owned();
+            Some(host.strip_suffix(".supabase.co")?.to_owned())
+        };
+        let linked = || std::fs::read_to_string(project.join("supabase/.temp/project-ref")).ok();
+        let reference = match given {
+            Some(given) => Some(given.to_owned()),
+            None => match set.get("SUPABASE_PROJECT_REF")? {
+                Some(set) => Some(set),
+                None => set.get("SUPABASE_URL")?.and_then(of_url).or_else(linked),
+            },
+        };
+        let reference = reference.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
+        let reference = reference.ok_or_else(|| {
+            Misuse(
+                "which project? Give --project-ref, or set SUPABASE_URL or SUPABASE_PROJECT_REF".to_owned(),
+            )
+        })?;
+        Ok(Self { supabase: tools::supabase(project)?, project: project.to_owned(), reference })
+    }
+
+    /// The deployed functions and their versions.
+    pub(super) fn functions(&self) -> Result<BTreeMap<String, u64>> {
+        let listed: Vec<Deployed> = self.list("functions")?;
+        Ok(listed.into_iter().map(|one| (one.slug, one.version)).collect())
+    }
+
+    /// The functions' secrets: name and digest.
+    pub(super) fn secrets(&self) -> Result<BTreeMap<String, String>> {
+        let listed: Vec<Secret> = self.list("secrets")?;
+        Ok(listed.into_iter().map(|one| (one.name, one.value)).collect())
+    }
+
+    /// Sets those of an environment file.
+    pub(super) fn set_secrets(&self, file: &Path) -> Result<()> {
+        let file = file.display().to_string();
+        self.run(&["secrets", "set", "--env-file", &file, "--yes", &self.remote()])?;
+        Ok(())
+    }
+
+    fn list<T: serde::de::DeserializeOwned>(&self, what: &str) -> Result<T> {
+        let output = self.run(&[what, "list", "--output", "json", &self.remote()])?;
+        serde_json::from_slice(&output.stdout).with_context(|| format!("reading supabase {what} list"))
+    }
+
+    /// Bundled by the platform, so that no Docker is needed and its absence changes nothing.
+    pub(super) fn deploy(&self, function: &str) -> Result<()> {
+        self.run(&["functions", "deploy", function, "--use-api", "--yes", &self.remote()])?;
+        Ok(())
+    }
+
+    /// Applies the migrations that are new, or, dry, asks the CLI whether it would.
+    pub(super) fn push(&self, database: &str, dry: bool) -> Result<()> {
+        let target = format!("--remote={database}");
+        let mut arguments = vec!["db", "push", "--yes", "--include-all", &target];
+        if dry {
+            arguments.push("--dry-run");
+        }
+        self.run(&arguments)?;
+        Ok(())
+    }
+
+    fn remote(&self) -> String {
+        format!("--remote={}", self.reference)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(&self.supabase);
+        command.args(arguments).arg("--workdir").arg(&self.project).current_dir(&self.project);
+        command.env("DO_NOT_TRACK", "1").env("SUPABASE_TELEMETRY_DISABLED", "1").env("NO_COLOR", "1");
+        let output = command.stdin(Stdio::null()).output().context("starting the Supabase CLI")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        // Not the arguments: the address of the database holds its password.
+        let asked = arguments.iter().take(2).copied().collect::<Vec<_>>().join(" ");
+        ensure!(output.status.success(), "supabase {asked} failed:\n{}", said.trim());
+        Ok(output)
+    }
+}

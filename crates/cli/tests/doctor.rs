@@ -1,0 +1,119 @@
+//! `ferry doctor` on projects with one mistake each.
+
+mod ferry;
+mod project;
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use ferry::{Folder, Ran, ferry_with};
+use project::Project;
+
+fn doctor(project: &str, environment: &[(&str, &str)]) -> Ran {
+    ferry_with(&["--project", project, "doctor", "--json"], b"", environment)
+}
+
+/// `CODE subject` of each finding.
+fn findings(ran: &Ran) -> BTreeSet<String> {
+    let told = ran.json();
+    let findings = told["findings"].as_array().expect("a list");
+    assert!(findings.iter().all(|one| one["mend"].as_str().is_some_and(|mend| !mend.is_empty())), "{told}");
+    findings.iter().map(|one| format!("{} {}", one["code"], one["subject"]).replace('"', "")).collect()
+}
+
+#[test]
+fn mistakes_of_the_folder_and_of_the_keys_are_found_without_a_database() {
+    let folder = Folder::new();
+    folder.file(
+        "supabase/config.toml",
+        "[functions.built]\nverify_jwt = false\n[functions.on]\nverify_jwt = true\n",
+    );
+    for name in ["built", "on", "bare"] {
+        folder.file(&format!("supabase/functions/{name}/index.ts"), "Deno.serve(() => new Response());");
+    }
+    folder.file(
+        "supabase/functions/on/index.ts",
+        "handler({ secrets: [...SERVICE, \"MAIL_KEY\", \"SITE_URL\"] });",
+    );
+    folder.file("supabase/functions/built/wasm/built.ts", "");
+    folder.file("supabase/functions/on/wasm/on.ts", "");
+    folder.file(".env", "SUPABASE_SECRET_KEY=sb_publishable_topsecret\nSERVICE_API_KEY=topsecret\n");
+    let url = ("SUPABASE_URL", "https://abc.test");
+    let ran = doctor(folder.path(), &[("SUPABASE_ANON_KEY", "sb_secret_topsecret"), url]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let expected = [
+        "NO_DATABASE database",
+        "SECRET_UNSET on",
+        "SECRET_KEY_PUBLISHED SUPABASE_ANON_KEY",
+        "VERIFY_JWT_IMPLICIT bare",
+        "VERIFY_JWT_ON on",
+        "WASM_MISSING bare",
+        "WEAK_SERVICE_KEY SERVICE_API_KEY",
+        "WRONG_KEY_KIND SUPABASE_SECRET_KEY",
+    ];
+    assert_eq!(findings(&ran), expected.map(str::to_owned).into());
+    assert!(!ran.out.contains("topsecret"), "{}", ran.out);
+
+    let ran = doctor(folder.path(), &[("SUPABASE_DB_URL", "postgresql://u:topsecret@127.0.0.1:1/x")]);
+    assert!(findings(&ran).contains("DATABASE_UNREACHABLE database"), "{ran:?}");
+    assert!(!ran.out.contains("topsecret"), "{}", ran.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mistakes_in_the_database_are_found_one_by_one_and_a_sound_one_has_none() -> Result<()> {
+    let Some(project) = Project::start().await? else { return Ok(()) };
+    let folder = project.folder();
+    std::fs::write(
+        folder.join("supabase/config.toml"),
+        "[functions.echo]\nverify_jwt = false\n[functions.locked]\nverify_jwt = false\n",
+    )?;
+    for name in ["echo", "locked"] {
+        std::fs::create_dir_all(folder.join(format!("supabase/functions/{name}/wasm")))?;
+        std::fs::write(folder.join(format!("supabase/functions/{name}/wasm/{name}.ts")), "")?;
+    }
+    let (path, url) = (folder.display().to_string(), project.stack.db_url());
+    let key = project.stack.service_api_key().to_owned();
+    let look = |key: &str| doctor(&path, &[("SUPABASE_DB_URL", &url), ("SERVICE_API_KEY", key)]);
+    let sound = look(&key);
+    assert_eq!((sound.code, findings(&sound).len()), (0, 0), "{sound:?}");
+
+    project
+        .sql(
+            "create schema private;
+             create function private.vault_secret(p_name text) returns text language sql set search_path = ''
+                 as 'select decrypted_secret from vault.decrypted_secrets where name = p_name';
+             create function private.tick() returns text language sql set search_path = ''
+                 as $$ select private.vault_secret('service_api_key') || private.vault_secret('mail_key') $$;
+             create table public.open (id int);
+             grant select on public.open to service_role;
+             create table public.shut (id int);
+             alter table public.shut enable row level security;
+             create function public.closed() returns int language sql as 'select 1';
+             revoke execute on function public.closed() from public, anon, authenticated, service_role;
+             create extension pg_cron with schema pg_catalog;
+             select cron.schedule('asleep', '0 0 * * *', 'select 1');
+             select cron.alter_job(jobid, active := false) from cron.job",
+        )
+        .await?;
+    std::fs::write(
+        folder.join("supabase/migrations/20260102000000_jobs.sql"),
+        "select cron.schedule('gone', '0 0 * * *', 'select 1');
+         select cron.schedule('asleep', '0 0 * * *', 'select 1');
+         select cron.schedule('old', '0 0 * * *', 'select 1');
+         select cron.unschedule('old');",
+    )?;
+    let ran = look("another-key-that-is-long-enough");
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let expected = [
+        "GRANT_MISSING closed",
+        "GRANT_MISSING shut",
+        "JOB_INACTIVE asleep",
+        "JOB_NOT_SCHEDULED gone",
+        "MIGRATION_PENDING 20260102000000",
+        "RLS_OFF open",
+        "VAULT_KEY_DIFFERS service_api_key",
+        "VAULT_SECRET_MISSING mail_key",
+    ];
+    assert_eq!(findings(&ran), expected.map(str::to_owned).into());
+    project.end().await
+}

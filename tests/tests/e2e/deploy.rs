@@ -1,0 +1,156 @@
+//! `ferry deploy` with the real Supabase CLI, a simulated Management API, and a stack that has no migration yet.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use anyhow::{Context as _, Result, ensure};
+use ferry::stack::{Options, Stack};
+use ironferry_tests::lab::project;
+use ironferry_tests::management::{ACCESS_TOKEN, Management, PROJECT};
+use serde_json::json;
+use tokio_postgres::NoTls;
+
+const KEY: &str = "a-service-key-that-is-long-enough";
+
+/// A hosted project, as far as a deployment meets it.
+struct Hosted {
+    stack: Stack,
+    management: Management,
+    folder: PathBuf,
+}
+
+impl Hosted {
+    async fn start(story: &str, secrets: &[(&str, &str)]) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("ironferry-{story}-{}", std::process::id()));
+        let mut options = Options::for_tests(project(), &folder);
+        options.migrate = false;
+        options.function_env = vec![("SERVICE_API_KEY".to_owned(), KEY.to_owned())];
+        let stack = Stack::start(options).await?;
+        let management = Management::start(secrets).await?;
+        std::fs::write(folder.join("profile.yaml"), management.profile())?;
+        Ok(Self { stack, management, folder })
+    }
+
+    /// Deploys `collect-dex` as it was built.
+    async fn deploy(&self, more: &[&str]) -> Result<Output> {
+        let target =
+            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
+        let mut command = Command::new(target.join("debug/ferry"));
+        command
+            .arg("--state")
+            .arg(&self.folder)
+            .args(["deploy", "--no-build", "--only", "collect-dex", "--project-ref", PROJECT])
+            .args(more);
+        command
+            .current_dir(project())
+            .env("NO_COLOR", "1")
+            .env("SUPABASE_PROFILE", self.folder.join("profile.yaml"));
+        command.env("SUPABASE_ACCESS_TOKEN", ACCESS_TOKEN).env("SERVICE_API_KEY", KEY);
+        command.env("SUPABASE_URL", self.stack.api_url()).env("SUPABASE_DB_URL", self.stack.db_url());
+        Ok(tokio::task::spawn_blocking(move || command.output()).await??)
+    }
+
+    /// One text of the database.
+    async fn ask(&self, query: &str) -> Result<String> {
+        let (client, connection) = tokio_postgres::connect(&self.stack.db_url(), NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client.query_one(query, &[]).await.with_context(|| query.to_owned())?.try_get(0)?)
+    }
+
+    async fn end(self) -> Result<()> {
+        self.stack.stop().await;
+        std::fs::remove_dir_all(&self.folder).context("removing the state")
+    }
+}
+
+fn told(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+const ALL_SET: [(&str, &str); 2] = [("SERVICE_API_KEY", KEY), ("CREDENTIALS_ENCRYPTION_KEYS", "k1:x")];
+const MIGRATED: &str = "select (to_regclass('public.companies') is not null)::text";
+const VAULT_KEY: &str = "select coalesce(max(decrypted_secret), 'none') from vault.decrypted_secrets where name = 'service_api_key'";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_changes_nothing_and_a_deployment_carries_the_module_and_is_tried() -> Result<()> {
+    let hosted = Hosted::start("deploy", &ALL_SET).await?;
+    hosted
+        .ask("with gone as (delete from vault.secrets returning 1) select count(*)::text from gone")
+        .await?;
+    let dry = hosted.deploy(&["--dry-run"]).await?;
+    ensure!(dry.status.success(), "{}", told(&dry));
+    let said = told(&dry);
+    for part in ["20261121090000", "project_url, service_api_key", "collect-dex (new)", "Nothing was changed"]
+    {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    assert_eq!(hosted.management.writes(), [""; 0]);
+    assert_eq!(
+        (hosted.ask(MIGRATED).await?, hosted.ask(VAULT_KEY).await?),
+        ("false".to_owned(), "none".to_owned())
+    );
+
+    let deployed = hosted.deploy(&[]).await?;
+    ensure!(deployed.status.success(), "{}", told(&deployed));
+    assert!(
+        told(&deployed).contains("collect-dex deployed and answering, version - → 1"),
+        "{}",
+        told(&deployed)
+    );
+    assert!(!told(&deployed).contains(KEY), "no key is printed");
+    assert_eq!(
+        (hosted.ask(MIGRATED).await?, hosted.ask(VAULT_KEY).await?),
+        ("true".to_owned(), KEY.to_owned())
+    );
+
+    let upload = hosted.management.function("collect-dex").context("it is there")?.upload;
+    assert_eq!(upload.metadata["verify_jwt"], json!(false));
+    let index = &upload.files["supabase/functions/collect-dex/index.ts"];
+    assert!(String::from_utf8_lossy(index).contains("./wasm/collect_dex.ts"));
+    let module = String::from_utf8_lossy(&upload.files["supabase/functions/collect-dex/wasm/collect_dex.ts"])
+        .into_owned();
+    let (_, wasm) = module.split_once("export const wasm = \"").context("it holds a module")?;
+    // Base64 of \0asm and version 1.
+    assert!(wasm.starts_with("AGFzbQEAAAA") && wasm.len() > 100_000, "{}", &wasm[..20]);
+    assert!(upload.files.contains_key("supabase/functions/_shared/wasm.ts"));
+    let local = std::fs::read(project().join("supabase/functions/collect-dex/wasm/collect_dex.ts"))?;
+    assert!(module.as_bytes() == local, "what was uploaded is what was built");
+
+    let again = hosted.deploy(&[]).await?;
+    let said = told(&again);
+    assert!(
+        said.contains("none are new") && said.contains("version 1 → 2") && !said.contains("Vault secret"),
+        "{said}"
+    );
+    hosted.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_would_not_work_is_not_deployed_and_what_does_not_work_says_how_to_go_back() -> Result<()> {
+    let hosted = Hosted::start("deploy-fails", &ALL_SET[..1]).await?;
+    let refused = hosted.deploy(&[]).await?;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(told(&refused).contains("no secret CREDENTIALS_ENCRYPTION_KEYS"), "{}", told(&refused));
+    assert_eq!(hosted.management.writes(), [""; 0]);
+    assert_eq!(hosted.ask(MIGRATED).await?, "false", "not even the migrations");
+    hosted.end().await?;
+
+    let hosted = Hosted::start("deploy-back", &ALL_SET).await?;
+    hosted.management.set_outage(true);
+    let failed = hosted.deploy(&[]).await?;
+    assert_eq!(failed.status.code(), Some(1));
+    assert!(
+        told(&failed).contains("reason: simulated") && told(&failed).contains("To go back"),
+        "{}",
+        told(&failed)
+    );
+    hosted.management.set_outage(false);
+    hosted.stack.stop_part("collect-dex").await?;
+    let failed = hosted.deploy(&[]).await?;
+    let said = told(&failed);
+    assert_eq!(failed.status.code(), Some(1), "{said}");
+    for part in ["collect-dex does not work", "503", "To go back", "ferry deploy --only collect-dex"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
+    hosted.end().await
+}
