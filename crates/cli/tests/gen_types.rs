@@ -27,7 +27,7 @@ async fn with_orders() -> Result<Option<Project>> {
 fn gen_types(project: &Project, more: &[&str]) -> ferry::Ran {
     let url = project.stack.db_url();
     let path = std::env::var("PATH").expect("a path");
-    let arguments = [&["gen", "types", "--db-url", &url], more].concat();
+    let arguments = [&["gen", "types", "--password-in-url", "--db-url", &url], more].concat();
     ferry::ferry_with(&arguments, b"", &[("PATH", &path), ("HOME", &std::env::var("HOME").expect("a home"))])
 }
 

@@ -52,7 +52,7 @@ pub struct Address {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) user: String,
-    pub(super) password: Option<String>,
+    pub(crate) password: Option<String>,
     pub(super) name: String,
     pub(super) ssl_mode: SslMode,
     pub(super) root_certificate: Option<PathBuf>,
