@@ -42,7 +42,7 @@ const MOST: usize = 500;
 /// The caller of a request that was admitted.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// service or key:<id>.
+    /// `service`, or `key:` and its id.
     pub(crate) role: String,
     pub(crate) is_service: bool,
     pub(crate) can_write: bool,

@@ -1,4 +1,4 @@
-//! Alpaca's trading API, version 2, paper and live: https://docs.alpaca.markets/reference. All numbers
+//! Alpaca's trading API, version 2, paper and live: <https://docs.alpaca.markets/reference>. All numbers
 //! are text there.
 
 use std::time::Duration;
