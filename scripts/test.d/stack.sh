@@ -34,5 +34,6 @@ sql_lint() {
 step_e2e() {
   local targets
   mapfile -t targets < <(test_targets crates/cli/tests tests/tests)
-  cargo test --locked --workspace --no-fail-fast "${targets[@]}"
+  # They wait more than they work, for pg_cron above all.
+  cargo test --locked --workspace --no-fail-fast "${targets[@]}" -- --test-threads=4
 }

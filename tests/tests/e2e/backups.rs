@@ -80,7 +80,8 @@ async fn fingerprint(db: &Db) -> Result<Vec<String>> {
         union all select 'table ' || oid::regclass || ' ' || coalesce(relacl, acldefault(case relkind when 'S' then 's'::\"char\" else 'r'::\"char\" end, relowner))::text || relrowsecurity
         from pg_class where relnamespace in ('public'::regnamespace, 'private'::regnamespace) and relkind in ('r', 'v', 'S', 'i')
         union all select 'policy ' || tablename || policyname || cmd || roles::text || coalesce(qual, '') || coalesce(with_check, '') from pg_policies
-        union all select 'constraint ' || conrelid::regclass || pg_get_constraintdef(oid) from pg_constraint where connamespace = 'public'::regnamespace
+        -- Read again, `a and b and c` has fewer parentheses than `between` and one more.
+        union all select 'constraint ' || conrelid::regclass || translate(pg_get_constraintdef(oid), '()', '') from pg_constraint where connamespace = 'public'::regnamespace
         union all select 'trigger ' || pg_get_triggerdef(oid) from pg_trigger where not tgisinternal and tgrelid <> 'cron.job'::regclass
         union all select 'comment ' || objoid::regclass || objsubid || md5(description) from pg_description
                   where classoid = 'pg_class'::regclass and objoid in (select oid from pg_class where relnamespace = 'public'::regnamespace)
