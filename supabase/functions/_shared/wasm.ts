@@ -2,7 +2,7 @@
 // that trapped, so that a panic costs one request.
 
 import { Effects } from "./effects.ts";
-import { crashed, type Incoming, read, tooLarge, write } from "./serve.ts";
+import { BODYLESS_METHODS, crashed, EMPTY, readBody, readHead, requestId, tooLarge, write } from "./serve.ts";
 
 /** What `scripts/build` packs. */
 export interface Packed {
@@ -74,13 +74,14 @@ export function handler(packed: Packed, options: Options): (request: Request) =>
   });
 
   return async (request) => {
-    const incoming: Incoming = await read(request, options);
-    if (incoming.body === undefined) return tooLarge(incoming.id);
-    const { id, head, body } = incoming;
+    const id = requestId(request);
+    const body = BODYLESS_METHODS.has(request.method) ? EMPTY : await readBody(request, options.maxBody);
+    if (body === undefined) return tooLarge(id);
+    const head = readHead(request, id, options.headers ?? []);
     if (instance === undefined || instance.broken) instance = new Shim(packed.instantiate(compiled), secrets);
     // Wraps around at 2^32 as the module's number does.
     requests = (requests + 1) >>> 0;
-    return await instance.serve(requests, id, head, body);
+    return instance.serve(requests, id, head, body);
   };
 }
 
@@ -98,11 +99,13 @@ export class Shim extends Effects {
     exports.start(secrets, this);
   }
 
-  serve(request: number, id: string, head: string, body: Uint8Array): Promise<Response> {
-    return new Promise((respond) => {
-      this.#waiting.set(request, { id, respond, answered: false });
-      this.#enter(() => this.#exports.begin(request, head, body), request);
-    });
+  /** The reply itself where the module asks nothing of the outside, else the promise of it. */
+  serve(request: number, id: string, head: string, body: Uint8Array): Response | Promise<Response> {
+    let reply: Response | undefined;
+    const waiting: Waiting = { id, respond: (made) => reply = made, answered: false };
+    this.#waiting.set(request, waiting);
+    this.#enter(() => this.#exports.begin(request, head, body), request);
+    return reply ?? new Promise((respond) => waiting.respond = respond);
   }
 
   /** Lets the module finish what it must before the worker ends. */
@@ -139,7 +142,7 @@ export class Shim extends Effects {
     } catch (trap) {
       this.#recover(trap, request);
     }
-    for (const answered of this.#answered.splice(0)) this.#keepAlive(answered);
+    if (this.#answered.length > 0) this.#answered.splice(0).forEach((request) => this.#keepAlive(request));
   }
 
   /** Keeps the worker for the work that a request left in the background. */
