@@ -6,6 +6,7 @@ use http::header::{ACCEPT, HeaderName, HeaderValue, ORIGIN};
 use serde_json::json;
 
 use crate::log::Level;
+use crate::request::path;
 use crate::{Context, Error, Host, Request, Response, Result, cors};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,10 +26,10 @@ where
 /// Answers one request. Never fails: an error becomes a reply and a log line.
 pub async fn answer(handle: Handler, host: Rc<dyn Host>, request: Request) -> Response {
     let started = host.now_ms();
-    let cx = Context::new(host.clone(), &request);
-    let method = request.method().clone();
-    let path = request.path().to_owned();
-    let origin = request.headers().get(ORIGIN).and_then(|origin| origin.to_str().ok().map(str::to_owned));
+    let cx = Context::new(host, &request);
+    // Clones that share what they hold: the handler takes the request.
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    let origin = request.headers().get(ORIGIN).cloned();
     let problem = request
         .headers()
         .get(ACCEPT)
@@ -38,11 +39,11 @@ pub async fn answer(handle: Handler, host: Rc<dyn Host>, request: Request) -> Re
         Some(reply) => Ok(reply),
         None => handle(request, cx.clone()).await,
     };
-    let mut reply = match &outcome {
-        Ok(reply) => reply.clone(),
-        Err(error) => scrubbed(&cx, Response::from_error(error, cx.request_id(), problem)),
+    let (mut reply, error) = match outcome {
+        Ok(reply) => (reply, None),
+        Err(error) => (scrubbed(&cx, Response::from_error(&error, cx.request_id(), problem)), Some(error)),
     };
-    cors::allow_origin(&cx, origin.as_deref(), reply.headers_mut());
+    cors::allow_origin(&cx, origin.as_ref(), reply.headers_mut());
     if let Ok(id) = HeaderValue::from_str(cx.request_id()) {
         reply.headers_mut().insert(X_REQUEST_ID, id);
     }
@@ -52,17 +53,19 @@ pub async fn answer(handle: Handler, host: Rc<dyn Host>, request: Request) -> Re
         400..500 => Level::Warn,
         _ => Level::Error,
     };
-    let mut fields = json!({
-        "method": method.as_str(),
-        "path": path,
-        "status": reply.status().as_u16(),
-        "ms": (host.now_ms() - started).round(),
-    });
-    if let Err(error) = &outcome {
-        fields["code"] = error.as_code().into();
-        fields["error"] = error.chain().into();
+    if cx.logs(level) {
+        let mut fields = json!({
+            "method": method.as_str(),
+            "path": path(&uri),
+            "status": reply.status().as_u16(),
+            "ms": (cx.host().now_ms() - started).round(),
+        });
+        if let Some(error) = error {
+            fields["code"] = error.as_code().into();
+            fields["error"] = error.chain().into();
+        }
+        cx.log(level, "request", fields);
     }
-    cx.log(level, "request", fields);
     reply
 }
 

@@ -189,10 +189,15 @@ impl Context {
 
     /// Writes a log line: an event name, `function.what_happened`, and its fields.
     pub fn log(&self, level: Level, event: &str, fields: Value) {
-        if level >= self.0.level {
+        if self.logs(level) {
             let line = log::line(level, event, &self.0.request_id, fields);
             self.0.host.log(&self.0.host.secrets().scrub(line));
         }
+    }
+
+    /// Whether a line of this level is written, where making its fields is work.
+    pub fn logs(&self, level: Level) -> bool {
+        level >= self.0.level
     }
 
     /// Logs at level info.

@@ -24,11 +24,7 @@ impl Request {
 
     /// The path without a trailing slash, percent-encoding untouched.
     pub fn path(&self) -> &str {
-        let path = self.0.uri().path();
-        match path.trim_end_matches('/') {
-            "" => "/",
-            trimmed => trimmed,
-        }
+        path(self.0.uri())
     }
 
     /// The path below the function's name: `/collect-dex/runs/7` gives `/runs/7`, and
@@ -89,6 +85,13 @@ impl Request {
     /// The plain request of the `http` crate.
     pub fn into_http(self) -> http::Request<Bytes> {
         self.0
+    }
+}
+
+pub(crate) fn path(uri: &Uri) -> &str {
+    match uri.path().trim_end_matches('/') {
+        "" => "/",
+        trimmed => trimmed,
     }
 }
 
