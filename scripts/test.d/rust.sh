@@ -30,7 +30,7 @@ step_compile() { cargo build --locked --workspace --bins --tests --examples; }
 
 step_unit() {
   local folders targets
-  # The command's own start stacks: they come with the end-to-end tests.
+  # The command's own start stacks: they are the step `commands`.
   mapfile -t folders < <(find crates -mindepth 2 -maxdepth 2 -name tests -not -path crates/cli/tests)
   mapfile -t targets < <(test_targets "${folders[@]}")
   cargo test --locked --workspace --no-fail-fast --lib --bins --examples "${targets[@]}"

@@ -30,10 +30,15 @@ sql_lint() {
   supabase db advisors --remote="$DB_URL" --level warn --fail-on warn
 }
 
-# Those of the command, then those of the whole; each starts the stacks that it needs.
-step_e2e() {
+# Everything end to end; each test starts the stack that it needs.
+step_e2e() { stories tests/tests; }
+
+# Those of the command. The longest waits for two ticks of a real pg_cron.
+step_commands() { stories crates/cli/tests; }
+
+stories() { # FOLDER
   local targets
-  mapfile -t targets < <(test_targets crates/cli/tests tests/tests)
+  mapfile -t targets < <(test_targets "$1")
   # They wait more than they work, for pg_cron above all.
   cargo test --locked --workspace --no-fail-fast "${targets[@]}" -- --test-threads=4
 }
