@@ -58,7 +58,11 @@ impl Database {
 
     /// A call of a database function, its arguments by name.
     pub fn rpc(&self, function: &str, arguments: &impl Serialize) -> Query {
-        let arguments = serde_json::to_string(arguments);
+        // Compiled for each type of arguments: no more than this.
+        self.call(function, serde_json::to_string(arguments))
+    }
+
+    fn call(&self, function: &str, arguments: serde_json::Result<String>) -> Query {
         let failure = arguments.as_ref().err().map(ToString::to_string);
         let mut query =
             self.query(&format!("rpc/{function}"), |builder| builder.rpc(arguments.unwrap_or_default()));
