@@ -68,6 +68,67 @@ async fn the_file_is_the_same_each_time_and_a_check_shows_what_changed() -> Resu
     project.end().await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crate_gets_the_part_that_it_names_and_is_told_when_the_schema_moves_on() -> Result<()> {
+    let Some(project) = with_orders().await? else { return Ok(()) };
+    let folder = project.stack.log("shop").with_extension("crate");
+    std::fs::create_dir_all(folder.join("src"))?;
+    let names = folder.join("rows.toml");
+    let names = names.to_str().expect("a path");
+    let part = |text: &str| std::fs::write(names, text);
+    part(
+        r#"functions = ["orders_of"]
+[rows.lunch]
+from = "orders"
+columns = ["order_id", "details: Box<str>", "slug"]
+[rows.open]
+from = "open_orders"
+columns = ["order_id!", "mood: String"]
+[rows.counted]
+from = "orders_count"
+columns = ["orders!"]
+"#,
+    )?;
+    let made = gen_types(&project, &["--part", names]);
+    assert_eq!(made.code, 0, "{made:?}");
+    let text = std::fs::read_to_string(folder.join("src/rows.rs"))?;
+    for wanted in [
+        r#"pub const COLUMNS: &str = "order_id,details,slug";"#,
+        "pub details: Box<str>,",
+        "pub slug: Option<String>,",
+        "pub mood: Option<String>,",
+        "pub orders: i64,",
+        "pub struct Args<'a>",
+        "pub p_mood: &'a str,",
+        "pub p_limit: Option<i32>,",
+    ] {
+        assert!(text.contains(wanted), "{wanted} is not in {text}");
+    }
+    // Of a view the database knows no more than that a column may be null: the part says better.
+    assert_eq!(text.matches("pub order_id: i64,").count(), 2, "{text}");
+    assert!(!text.contains("placed_at") && !text.contains("orders_by_mood"), "{text}");
+
+    let check = ["--check", "--part", names];
+    assert_eq!(gen_types(&project, &check).code, 0);
+    project.sql("alter table public.orders add column note text").await?;
+    assert_eq!(gen_types(&project, &check).code, 0, "what is not named may change");
+    project.sql("alter table public.orders alter column slug type integer using 1").await?;
+    let changed = gen_types(&project, &check);
+    assert_eq!(
+        (changed.code, changed.out.contains("+        pub slug: Option<i32>")),
+        (1, true),
+        "{changed:?}"
+    );
+    project.sql("alter table public.orders drop column slug").await?;
+    let gone = gen_types(&project, &check);
+    assert_eq!((gone.code, gone.err.contains("orders has no column slug")), (2, true), "{gone:?}");
+
+    part("tables = []")?;
+    let unknown = gen_types(&project, &["--part", names]);
+    assert_eq!((unknown.code, unknown.err.contains("tables")), (2, true), "{unknown:?}");
+    project.end().await
+}
+
 /// What the REST server takes and gives.
 struct Api {
     url: String,

@@ -13,8 +13,8 @@ const WIDTH: usize = 100;
 /// Text with its indentation, a level being four blanks.
 #[derive(Default)]
 pub(super) struct Page {
-    text: String,
-    depth: usize,
+    pub(super) text: String,
+    pub(super) depth: usize,
 }
 
 impl Page {
@@ -120,7 +120,7 @@ fn head(page: &mut Page, options: &Options) {
     page.line("use ::serde::{Deserialize, Serialize};");
 }
 
-fn helpers(page: &mut Page, types: &Types<'_>) {
+pub(super) fn helpers(page: &mut Page, types: &Types<'_>) {
     if types.is_used(TIMESTAMP) {
         page.text.push_str(include_str!("timestamp.txt"));
     }

@@ -1,9 +1,11 @@
 //! `ferry gen types`: Rust structs and names from the live schema, as `supabase gen types` makes them for
-//! other languages. `catalog` reads the schema, `rust` knows the types, `emit` and `rpc` write.
+//! other languages. `catalog` reads the schema, `rust` knows the types, `emit` and `rpc` write; `part`
+//! writes what one crate names of it.
 
 mod catalog;
 mod emit;
 mod names;
+mod part;
 mod rpc;
 mod rust;
 
@@ -18,12 +20,14 @@ use similar::TextDiff;
 use crate::commands::{Misuse, paint};
 use crate::remote::{DatabaseTarget, Place, block_on, connect};
 use catalog::Catalog;
+use part::Part;
 
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   ferry gen types --out crates/shop/src/rows.rs
   ferry gen types --out src/rows.rs --only orders,customers,place_order
   ferry gen types --out src/rows.rs --check      in CI: exit code 1 and a difference when it is out of date
+  ferry gen types --part crates/*/rows.toml      what each of these crates names of the schema, and no more
 
 What becomes what, as PostgREST writes it in JSON:
   int2, int4, int8      i16, i32, i64          float4, float8   f32, f64
@@ -41,8 +45,11 @@ pub(in crate::commands) struct Arguments {
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Compare with the file instead of writing it
-    #[arg(long, requires = "out")]
+    #[arg(long)]
     check: bool,
+    /// Write the parts of the schema that these files name, each beside its crate's other sources
+    #[arg(long, value_name = "ROWS.TOML", num_args = 1.., conflicts_with_all = ["out", "schema", "only", "times", "numeric"])]
+    part: Vec<PathBuf>,
     #[command(flatten)]
     options: Options,
     #[command(flatten)]
@@ -66,17 +73,21 @@ pub(super) struct Options {
     numeric: Numeric,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 enum Times {
     /// A wrapper of time::OffsetDateTime that reads and writes RFC 3339
     Time,
     /// String
+    #[default]
     String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 enum Numeric {
     /// A wrapper of String
+    #[default]
     String,
     /// rust_decimal::Decimal
     Decimal,
@@ -89,7 +100,13 @@ impl Options {
 }
 
 pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
+    if arguments.check && arguments.out.is_none() && arguments.part.is_empty() {
+        return Err(Misuse("--check compares with a file: name it by --out, or --part".to_owned()).into());
+    }
     let url = arguments.database.find(place)?;
+    if !arguments.part.is_empty() {
+        return parts(&arguments.part, &url, arguments.check);
+    }
     let options = &arguments.options;
     let catalog = block_on(async { Catalog::read(&connect(&url).await?, &options.schema).await })?;
     let known = |name: &String| {
@@ -104,16 +121,36 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
     let text = formatted(emit::file(&catalog, options), arguments.out.as_deref())?;
     match &arguments.out {
         None => paint::line(text.trim_end()),
-        Some(file) if arguments.check => return check(file, &text),
-        Some(file) => {
-            if std::fs::read_to_string(file).is_ok_and(|before| before == text) {
-                paint::line(format!("{} is up to date", file.display()));
-                return Ok(ExitCode::SUCCESS);
-            }
-            std::fs::write(file, &text).with_context(|| format!("writing {}", file.display()))?;
-            paint::line(format!("{} written", file.display()));
+        Some(file) => return put(file, &text, arguments.check),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All of them are looked at, so that one run tells what is out of date.
+fn parts(files: &[PathBuf], url: &str, check: bool) -> Result<ExitCode> {
+    let mut worst = ExitCode::SUCCESS;
+    for file in files {
+        let part = Part::read(file)?;
+        let catalog = block_on(async { Catalog::read(&connect(url).await?, &part.schema).await })?;
+        let text = part.write(&catalog).with_context(|| file.display().to_string())?;
+        if put(part.out(), &formatted(text, Some(part.out()))?, check)? != ExitCode::SUCCESS {
+            worst = ExitCode::FAILURE;
         }
     }
+    Ok(worst)
+}
+
+/// Writes a file, or compares with it.
+fn put(file: &Path, text: &str, check: bool) -> Result<ExitCode> {
+    if check {
+        return self::check(file, text);
+    }
+    if std::fs::read_to_string(file).is_ok_and(|before| before == text) {
+        paint::line(format!("{} is up to date", file.display()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    std::fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
+    paint::line(format!("{} written", file.display()));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -43,7 +43,10 @@ impl<'a> Types<'a> {
             "e" if kind.schema == self.schema => self.own(&names::type_name(&kind.name), up),
             "e" | "r" | "m" => "String".to_owned(),
             "c" => self.row(kind, up),
-            _ => self.base(&kind.name, up),
+            _ => match self.number(oid) {
+                Some(number) => number.to_owned(),
+                None => self.base(&kind.name, up),
+            },
         }
     }
 
@@ -60,6 +63,45 @@ impl<'a> Types<'a> {
         }
     }
 
+    /// What an array is made of.
+    pub(super) fn element(&self, oid: i64) -> Option<i64> {
+        self.catalog.type_of(oid)?.element
+    }
+
+    /// What is written as a number, `true` or `false`, whatever the precision.
+    pub(super) fn number(&self, oid: i64) -> Option<&'static str> {
+        let kind = self.catalog.type_of(oid)?;
+        match kind.base {
+            Some(base) => self.number(base),
+            None => match kind.name.as_str() {
+                "bool" => Some("bool"),
+                "int2" => Some("i16"),
+                "int4" => Some("i32"),
+                "int8" | "oid" => Some("i64"),
+                "float4" => Some("f32"),
+                "float8" => Some("f64"),
+                "numeric" if self.numeric == Numeric::Decimal => Some("::rust_decimal::Decimal"),
+                _ => None,
+            },
+        }
+    }
+
+    pub(super) fn is_json(&self, oid: i64) -> bool {
+        let Some(kind) = self.catalog.type_of(oid) else { return true };
+        match kind.base {
+            Some(base) => self.is_json(base),
+            None => {
+                kind.kind == "c" || matches!(kind.name.as_str(), "json" | "jsonb" | "record" | "anyelement")
+            }
+        }
+    }
+
+    /// The type of a value that is neither JSON nor a row, or of a list of such.
+    pub(super) fn plain(&self, oid: i64) -> Option<String> {
+        let inner = self.element(oid).unwrap_or(oid);
+        (!self.is_json(inner)).then(|| self.name(oid, "super::"))
+    }
+
     fn own(&self, name: &str, up: &str) -> String {
         self.used.borrow_mut().insert(name.to_owned());
         format!("{up}{name}")
@@ -67,15 +109,8 @@ impl<'a> Types<'a> {
 
     fn base(&self, name: &str, up: &str) -> String {
         let known = match name {
-            "bool" => "bool",
-            "int2" => "i16",
-            "int4" => "i32",
-            "int8" | "oid" => "i64",
-            "float4" => "f32",
-            "float8" => "f64",
             "void" => "()",
             "json" | "jsonb" | "record" | "anyelement" => "::serde_json::Value",
-            "numeric" if self.numeric == Numeric::Decimal => "::rust_decimal::Decimal",
             "numeric" => return self.own(NUMERIC, up),
             "timestamptz" if self.times == Times::Time => return self.own(TIMESTAMP, up),
             // Text, uuid, date, time, interval, bytea as \x…, network addresses.
