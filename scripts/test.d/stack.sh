@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# On the local stack: the database's own tests, the linters of its code, and everything end to end.
+# On the local stack: the database's own tests, the rows of the crates, the linters of its code, and everything end to end.
 # The stack has its state in a folder of this run, so that a developer's own one goes on undisturbed.
 
 ferry() { "${CARGO_TARGET_DIR:-target}/debug/ferry" "$@"; }
@@ -20,6 +20,11 @@ on_stack() { # COMMAND…
 step_pgtap() { on_stack pgtap; }
 
 pgtap() { pg_prove --dbname "$DB_URL" --recurse --ext .sql supabase/tests; }
+
+step_rows() { on_stack rows; }
+
+# What the crates name of the schema is what the migrations make.
+rows() { ferry gen types --password-in-url --db-url "$DB_URL" --check --part crates/*/rows.toml; }
 
 step_sql_lint() { on_stack sql_lint; }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::entry::{Key, check_project, hash};
 use crate::gate::{self, Caller};
+use crate::rows::{cache_key_issue, cache_key_revoke, cache_report, cache_source_save, cache_status};
 use crate::settings::Settings;
 use crate::sources::strava;
 use crate::{database, instance, pending, refresh, warm};
@@ -55,20 +56,23 @@ pub(crate) async fn save_source(
         _ => return Err(invalid("kind is json, justgiving or strava")),
     };
     outbound::guard(cx, &url)?;
-    let mut arguments = json!({
-        "p_project": key.project, "p_type": key.cache_type, "p_kind": new.kind, "p_url": url,
-        "p_headers": new.headers, "p_settings": new.settings, "p_is_active": new.is_active,
-    });
-    if let Some(token) = &new.refresh_token {
-        arguments["p_credentials"] = strava::seal(cx, key, token)?.into();
-    }
-    if let Some(seconds) = new.refresh_seconds {
-        arguments["p_refresh_seconds"] = seconds.into();
-    }
-    if let Some(seconds) = new.rich_seconds {
-        arguments["p_rich_seconds"] = seconds.into();
-    }
-    let saved = database::call(cx, settings, "cache_source_save", &arguments).await;
+    let credentials = match &new.refresh_token {
+        Some(token) => Some(strava::seal(cx, key, token)?),
+        None => None,
+    };
+    let arguments = cache_source_save::Args {
+        p_project: &key.project,
+        p_type: &key.cache_type,
+        p_kind: &new.kind,
+        p_url: &url,
+        p_headers: &new.headers,
+        p_settings: &new.settings,
+        p_is_active: new.is_active,
+        p_refresh_seconds: new.refresh_seconds.map(database::integer),
+        p_rich_seconds: new.rich_seconds.map(database::integer),
+        p_credentials: credentials.as_deref(),
+    };
+    let saved = database::call(cx, settings, cache_source_save::NAME, &arguments).await;
     saved.map_err(|error| match error.database() {
         Some(problem) if problem.code.starts_with("23") || problem.code.starts_with("22") => {
             invalid("a value is out of its range").source(error)
@@ -124,11 +128,14 @@ pub(crate) async fn issue_key(
         return Err(Error::bad_request(said).code("INVALID_KEY_NAME"));
     }
     let key = gate::new_key(cx);
-    let arguments = json!({
-        "p_project": project, "p_name": new.name, "p_key_hash": hash(key.as_bytes()),
-        "p_can_write": new.can_write, "p_overlap_seconds": new.overlap_seconds.min(31_536_000),
-    });
-    let reply = database::call(cx, settings, "cache_key_issue", &arguments).await?;
+    let arguments = cache_key_issue::Args {
+        p_project: project,
+        p_name: &new.name,
+        p_key_hash: &hash(key.as_bytes()),
+        p_can_write: new.can_write,
+        p_overlap_seconds: database::integer(new.overlap_seconds.min(31_536_000)),
+    };
+    let reply = database::call(cx, settings, cache_key_issue::NAME, &arguments).await?;
     let mut said: Value = database::read(&reply)?;
     let (replaced, overlap_until) = (said["replaced"].take(), said["overlap_until"].take());
     let issued =
@@ -143,8 +150,8 @@ pub(crate) async fn revoke_key(
     project: &str,
     name: &str,
 ) -> Result<Response> {
-    let arguments = json!({ "p_project": project, "p_name": name });
-    let reply = database::call(cx, settings, "cache_key_revoke", &arguments).await;
+    let arguments = cache_key_revoke::Args { p_project: project, p_name: name };
+    let reply = database::call(cx, settings, cache_key_revoke::NAME, &arguments).await;
     let reply = reply
         .map_err(|error| if database::is_unknown(&error) { database::unknown_project() } else { error })?;
     let revoked: u32 = database::read(&reply)?;
@@ -155,15 +162,16 @@ pub(crate) async fn revoke_key(
 
 /// `GET /cache/metrics?hours=&project=`
 pub(crate) async fn metrics(request: &Request, cx: &Context, settings: &Settings) -> Result<Response> {
-    let hours: u32 = request.query_or("hours", 24)?;
+    let hours: i32 = request.query_or("hours", 24)?;
     let project = request.query("project").unwrap_or_default();
-    let arguments = json!({ "p_project": project, "p_hours": hours.clamp(1, 720) });
-    Ok(passed_on(database::call(cx, settings, "cache_report", &arguments).await?))
+    let arguments = cache_report::Args { p_project: Some(&project), p_hours: Some(hours.clamp(1, 720)) };
+    Ok(passed_on(database::call(cx, settings, cache_report::NAME, &arguments).await?))
 }
 
 /// `GET /cache` and `GET /cache/{project}`
 pub(crate) async fn status(cx: &Context, settings: &Settings, project: &str) -> Result<Response> {
-    Ok(passed_on(database::call(cx, settings, "cache_status", &json!({ "p_project": project })).await?))
+    let arguments = cache_status::Args { p_project: Some(project) };
+    Ok(passed_on(database::call(cx, settings, cache_status::NAME, &arguments).await?))
 }
 
 fn passed_on(body: bytes::Bytes) -> Response {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::entry::{Key, now_ms, timestamp};
 use crate::gate::client_ip;
 use crate::read::{Found, Layer};
+use crate::rows::cache_record;
 use crate::settings::Settings;
 use crate::{database, file, instance};
 
@@ -172,11 +173,11 @@ pub(crate) async fn write(cx: &Context, settings: &Settings) {
         if batch.is_empty() {
             break;
         }
-        let arguments = json!({ "p_entries": batch });
-        match database::call(cx, settings, "cache_record", &arguments).await {
+        let arguments = cache_record::Args { p_entries: batch.as_slice() };
+        match database::call(cx, settings, cache_record::NAME, &arguments).await {
             Ok(_) => {}
             Err(error) if database::is_away(&error) => {
-                put_back(cx, settings, arguments).await;
+                put_back(cx, settings, batch).await;
                 return;
             }
             Err(error) => {
@@ -194,10 +195,7 @@ pub(crate) async fn write(cx: &Context, settings: &Settings) {
     }
 }
 
-async fn put_back(cx: &Context, settings: &Settings, mut arguments: Value) {
-    let Value::Array(batch) = arguments["p_entries"].take() else {
-        return;
-    };
+async fn put_back(cx: &Context, settings: &Settings, batch: Vec<Value>) {
     let content = instance::with(|instance| {
         let journal = &mut instance.journal;
         journal.entries.splice(0..0, batch);

@@ -1,13 +1,15 @@
-//! The layer that outlives everything: `cache_storage`, by the functions of the migration `cache`.
+//! The layer that outlives everything: `cache_storage`, by the functions of the migration `cache`, whose
+//! names and arguments `rows` has.
 
 use bytes::Bytes;
 use ironferry::{Context, Error, Result, Retry};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use serde_json::value::{RawValue, to_raw_value};
-use serde_json::{Value, json};
 
 use crate::entry::{Entry, Key, now_ms, timestamp};
 use crate::instance;
+use crate::rows::{cache_claim, cache_credentials, cache_delete, cache_fail, cache_load, cache_save};
 use crate::save::Draft;
 use crate::settings::Settings;
 use crate::sources::Source;
@@ -46,8 +48,8 @@ struct Row<'a> {
 }
 
 pub(crate) async fn get(cx: &Context, settings: &Settings, key: &Key) -> Result<Loaded> {
-    let arguments = json!({ "p_project": key.project, "p_type": key.cache_type });
-    let reply = call(cx, settings, "cache_load", &arguments).await?;
+    let arguments = cache_load::Args { p_project: &key.project, p_type: &key.cache_type };
+    let reply = call(cx, settings, cache_load::NAME, &arguments).await?;
     let row: Row<'_> = read(&reply)?;
     #[allow(clippy::cast_precision_loss)] // milliseconds of this era fit
     let at = |age: i64| cx.elapsed_ms() - age as f64;
@@ -76,35 +78,30 @@ pub(crate) async fn put(
     entry: &Entry,
     draft: &Draft,
 ) -> Result<Kept> {
-    let mut arguments = json!({
-        "p_project": key.project, "p_type": key.cache_type, "p_etag": entry.etag,
-        "p_last_fetch": timestamp(entry.fetched_ms(cx)), "p_sent_at": timestamp(now_ms(cx)),
-        "p_make_project": true,
-    });
-    let mut set = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            arguments[name] = value;
-        }
+    let last_rich_fetch = entry.rich_at.map(|at| timestamp(crate::entry::wall_ms(cx, at)));
+    let seconds = entry.fresh_seconds.map(integer);
+    let arguments = cache_save::Args {
+        p_project: &key.project,
+        p_type: &key.cache_type,
+        // The data goes in as it is, not taken apart.
+        p_data: serde_json::from_slice::<&RawValue>(&entry.body).map_err(unreadable)?,
+        p_etag: &entry.etag,
+        p_last_fetch: &timestamp(entry.fetched_ms(cx)),
+        p_sent_at: &timestamp(now_ms(cx)),
+        p_last_rich_fetch: last_rich_fetch.as_deref(),
+        p_fresh_seconds: seconds,
+        p_metadata: draft.metadata.as_ref(),
+        p_retention_days: draft.retention_days.map(integer),
+        p_make_project: Some(true),
+        p_lease_id: draft.lease.as_deref(),
+        p_every_seconds: seconds,
     };
-    set("p_last_rich_fetch", entry.rich_at.map(|at| timestamp(crate::entry::wall_ms(cx, at)).into()));
-    set("p_fresh_seconds", entry.fresh_seconds.map(Into::into));
-    set("p_retention_days", draft.retention_days.map(Into::into));
-    set("p_metadata", draft.metadata.clone());
-    set("p_lease_id", draft.lease.clone().map(Into::into));
-    set("p_every_seconds", entry.fresh_seconds.map(Into::into));
-    // The data goes in as it is, not taken apart.
-    let mut text = arguments.to_string();
-    text.pop();
-    text.push_str(",\"p_data\":");
-    text.push_str(std::str::from_utf8(&entry.body).map_err(unreadable)?);
-    text.push('}');
-    let arguments = RawValue::from_string(text).map_err(unreadable)?;
-    read(&send(cx, settings, "cache_save", &arguments).await?)
+    read(&call(cx, settings, cache_save::NAME, &arguments).await?)
 }
 
 pub(crate) async fn evict(cx: &Context, settings: &Settings, key: &Key) -> Result<bool> {
-    let arguments = json!({ "p_project": key.project, "p_type": key.cache_type });
-    read(&call(cx, settings, "cache_delete", &arguments).await?)
+    let arguments = cache_delete::Args { p_project: &key.project, p_type: &key.cache_type };
+    read(&call(cx, settings, cache_delete::NAME, &arguments).await?)
 }
 
 /// Leases of sources.
@@ -129,30 +126,39 @@ pub(crate) struct Claim {
 }
 
 /// As long as the slowest source may take, and a little more.
-const LEASE_SECONDS: u32 = 90;
+const LEASE_SECONDS: i32 = 90;
 
-pub(crate) async fn claim(cx: &Context, settings: &Settings, key: &Key, settled_ms: u32) -> Result<Claims> {
-    let arguments = json!({
-        "p_lease_seconds": LEASE_SECONDS, "p_project": key.project, "p_type": key.cache_type,
-        "p_settled_ms": settled_ms,
-    });
-    read(&call(cx, settings, "cache_claim", &arguments).await?)
+pub(crate) async fn claim(cx: &Context, settings: &Settings, key: &Key, settled_ms: i32) -> Result<Claims> {
+    let arguments = cache_claim::Args {
+        p_lease_seconds: LEASE_SECONDS,
+        p_limit: None,
+        p_project: Some(&key.project),
+        p_type: Some(&key.cache_type),
+        p_settled_ms: Some(settled_ms),
+    };
+    read(&call(cx, settings, cache_claim::NAME, &arguments).await?)
 }
 
-pub(crate) async fn claim_due(cx: &Context, settings: &Settings, limit: u32) -> Result<Claims> {
-    let arguments = json!({ "p_lease_seconds": LEASE_SECONDS, "p_limit": limit });
-    read(&call(cx, settings, "cache_claim", &arguments).await?)
+pub(crate) async fn claim_due(cx: &Context, settings: &Settings, limit: i32) -> Result<Claims> {
+    let arguments = cache_claim::Args {
+        p_lease_seconds: LEASE_SECONDS,
+        p_limit: Some(limit),
+        p_project: None,
+        p_type: None,
+        p_settled_ms: None,
+    };
+    read(&call(cx, settings, cache_claim::NAME, &arguments).await?)
 }
 
 /// Ends a lease without data.
 pub(crate) async fn fail(cx: &Context, settings: &Settings, lease: &str, error: &Error) -> Result<()> {
-    let mut arguments = json!({
-        "p_lease_id": lease, "p_error": format!("{}: {error}", error.as_code()),
-    });
-    if let Some(seconds) = error.as_details().and_then(|details| details["retry_after"].as_u64()) {
-        arguments["p_retry_seconds"] = seconds.into();
-    }
-    call(cx, settings, "cache_fail", &arguments).await.map(drop)
+    let retry_after = error.as_details().and_then(|details| details["retry_after"].as_u64());
+    let arguments = cache_fail::Args {
+        p_lease_id: lease,
+        p_error: &format!("{}: {error}", error.as_code()),
+        p_retry_seconds: retry_after.map(integer),
+    };
+    call(cx, settings, cache_fail::NAME, &arguments).await.map(drop)
 }
 
 /// Keeps sealed credentials unless newer ones are there.
@@ -163,16 +169,23 @@ pub(crate) async fn keep_credentials(
     sealed: &str,
     got_ms: i64,
 ) -> Result<()> {
-    let arguments = json!({
-        "p_project": key.project, "p_type": key.cache_type, "p_credentials": sealed,
-        "p_got_at": timestamp(got_ms),
-    });
-    call(cx, settings, "cache_credentials", &arguments).await.map(drop)
+    let arguments = cache_credentials::Args {
+        p_project: &key.project,
+        p_type: &key.cache_type,
+        p_credentials: sealed,
+        p_got_at: &timestamp(got_ms),
+    };
+    call(cx, settings, cache_credentials::NAME, &arguments).await.map(drop)
 }
 
-/// Calls a function of the database.
-pub(crate) async fn call(cx: &Context, settings: &Settings, name: &str, arguments: &Value) -> Result<Bytes> {
-    send(cx, settings, name, &to_raw_value(arguments).map_err(unreadable)?).await
+/// Calls a function of the database. No `async fn`, which would be compiled for each type of arguments.
+pub(crate) fn call<'a, T: Serialize>(
+    cx: &'a Context,
+    settings: &'a Settings,
+    name: &'a str,
+    arguments: &T,
+) -> impl Future<Output = Result<Bytes>> + use<'a, T> {
+    send(cx, settings, name, to_raw_value(arguments))
 }
 
 /// Reads what it gave.
@@ -183,7 +196,13 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(reply: &'a Bytes) -> Result<T> {
 }
 
 /// Tries three times; what is not there then is taken for down, for a moment.
-async fn send(cx: &Context, settings: &Settings, name: &str, arguments: &RawValue) -> Result<Bytes> {
+async fn send(
+    cx: &Context,
+    settings: &Settings,
+    name: &str,
+    arguments: serde_json::Result<Box<RawValue>>,
+) -> Result<Bytes> {
+    let arguments = arguments.map_err(unreadable)?;
     if !settings.database {
         return Err(away("the database is switched off"));
     }
@@ -242,4 +261,9 @@ fn away(why: &'static str) -> Error {
 
 fn unreadable(problem: impl std::error::Error + 'static) -> Error {
     Error::internal("the call of the database could not be written").source(problem)
+}
+
+/// What the database's `integer` cannot hold is as good as its greatest.
+pub(crate) fn integer(value: impl TryInto<i32>) -> i32 {
+    value.try_into().unwrap_or(i32::MAX)
 }

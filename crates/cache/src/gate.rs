@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::entry::hash;
+use crate::rows::cache_admit;
 use crate::settings::Settings;
 use crate::{database, file, flight, instance};
 
@@ -155,14 +156,17 @@ impl Known {
 
 /// Asks the database, one at a time for each caller: those who wait use what that one was granted.
 async fn ask(cx: &Context, settings: &Settings, asking: &Asking) -> Result<Option<Error>> {
-    let arguments = json!({
-        "p_ip": asking.ip, "p_limit": settings.rate_limit, "p_project": asking.project,
-        "p_key_hash": asking.key_hash,
-    });
+    let arguments = cache_admit::Args {
+        p_ip: &asking.ip,
+        p_limit: database::integer(settings.rate_limit),
+        p_project: Some(&asking.project),
+        p_key_hash: Some(&asking.key_hash),
+        p_at_once: None,
+    };
     let reply = flight::lock(
         ["admit/", &asking.key_hash, "/", &asking.ip, "/", &asking.project].concat(),
         // Whoever waited looks again first.
-        database::call(cx, settings, "cache_admit", &arguments),
+        database::call(cx, settings, cache_admit::NAME, &arguments),
     )
     .await;
     let Some(reply) = reply else {

@@ -19,6 +19,7 @@ mod pending;
 mod read;
 mod refresh;
 mod reply;
+mod rows;
 mod save;
 mod settings;
 mod sources;

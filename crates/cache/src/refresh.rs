@@ -28,7 +28,7 @@ pub(crate) enum Why {
 /// A source may take so long for all its pages.
 const LIMIT: Duration = Duration::from_secs(80);
 /// What another instance has just fetched need not be fetched again.
-const SETTLED_MS: u32 = 10_000;
+const SETTLED_MS: i32 = 10_000;
 /// A reader waits so long for another instance's refresh.
 const PATIENCE_MS: u64 = 15_000;
 
@@ -185,7 +185,7 @@ async fn keep(
 }
 
 /// Refreshes what is due: the work of a tick. Gives how many succeeded and failed.
-pub(crate) async fn due(cx: &Context, settings: &Settings, limit: u32) -> Result<Value> {
+pub(crate) async fn due(cx: &Context, settings: &Settings, limit: i32) -> Result<Value> {
     let claims = database::claim_due(cx, settings, limit).await?;
     let (mut refreshed, mut failed) = (0, 0);
     let running = claims.claimed.into_iter().map(|claim| one_due(cx, settings, claim));

@@ -6,13 +6,14 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::entry::Key;
+use crate::rows::cache_warm;
 use crate::settings::Settings;
 use crate::{audit, database, file, gate, instance, pending, refresh};
 
 /// Entries that are filled at the start.
-const ENTRIES: u32 = 50;
+const ENTRIES: i32 = 50;
 /// Sources that are refreshed at the start and at each tick.
-pub(crate) const SOURCES: u32 = 20;
+pub(crate) const SOURCES: i32 = 20;
 
 #[derive(Deserialize)]
 struct Kept {
@@ -45,7 +46,8 @@ pub(crate) async fn begin(cx: &Context, settings: &Settings) {
 
 async fn fill(cx: &Context, settings: &Settings) -> Result<usize> {
     pending::flush(cx, settings).await;
-    let reply = database::call(cx, settings, "cache_warm", &json!({ "p_limit": ENTRIES })).await?;
+    let reply =
+        database::call(cx, settings, cache_warm::NAME, &cache_warm::Args { p_limit: Some(ENTRIES) }).await?;
     let mut filled = 0;
     for kept in database::read::<Vec<Kept>>(&reply)? {
         let Ok(key) = Key::new(&kept.project, &kept.cache_type) else {

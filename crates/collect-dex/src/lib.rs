@@ -5,12 +5,14 @@
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
 mod remote;
+mod rows;
 mod run;
 mod summary;
 
 use http::HeaderValue;
 use ironferry::{Context, Error, Request, Response, Result};
 
+use rows::{found_by, listed};
 pub use summary::{CompanyResult, Summary};
 
 ironferry::export!(handle);
@@ -31,12 +33,10 @@ pub async fn handle(request: Request, cx: Context) -> Result<Response> {
 async fn status(cx: &Context) -> Result<Response> {
     let runs = cx
         .db()
-        .from("collection_runs")
-        .select(
-            "id,triggered_by,status,started_at,finished_at,companies_processed,successful_collections,total_records,error",
-        )
-        .eq("function", "collect-dex")
-        .order("started_at.desc")
+        .from(listed::TABLE)
+        .select(listed::COLUMNS)
+        .eq(found_by::FUNCTION, "collect-dex")
+        .order(&[found_by::STARTED_AT, ".desc"].concat())
         .range(0, 9)
         .fetch_text()
         .await?;

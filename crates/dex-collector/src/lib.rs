@@ -10,6 +10,7 @@ pub mod capture;
 pub mod company;
 mod cookies;
 pub mod credentials;
+mod rows;
 pub mod sales;
 pub mod store;
 pub mod vendor;

@@ -1,15 +1,19 @@
 //! Speaks to Postgres: one RPC a verb, each atomic. The SQL is in
-//! `supabase/migrations/*_collect_dex.sql`. What is absent is left out of the arguments and has a
-//! default there.
+//! `supabase/migrations/*_collect_dex.sql`, `rows` has their names, arguments and rows. What is absent is
+//! left out of the arguments and has a default there.
 
 use ironferry::{Context, Error, Result};
-use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde::Serialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::capture::Capture;
 use crate::credentials::Sealed;
+use crate::rows::{
+    claim, collect_credentials_checked, collect_credentials_save, collect_dex_around, collect_dex_claim,
+    collect_dex_claim_one, collect_dex_end, collect_dex_finish, collect_dex_release, collect_dex_store,
+    collect_dex_unseen, my_company_id, stored,
+};
 use crate::sales::Around;
 
 /// Who set a run off; `collection_runs.triggered_by`.
@@ -30,27 +34,9 @@ impl Trigger {
     }
 }
 
-/// A company that this run has leased, or that it must skip.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Claim {
-    /// `companies.id`
-    pub company_id: String,
-    /// `companies.company_name`
-    pub company_name: String,
-    #[serde(default)]
-    last_succeeded_at: Option<String>,
-    /// The sealed login.
-    #[serde(default)]
-    username_encrypted: Option<String>,
-    #[serde(default)]
-    password_encrypted: Option<String>,
-    /// Where to log in.
-    #[serde(default)]
-    pub site_url: Option<String>,
-    /// Why the company is not collected; no lease then.
-    #[serde(default)]
-    pub skip_reason: Option<String>,
-}
+/// A company that this run has leased, or that it must skip: then `skip_reason` says why, and there is no
+/// lease.
+pub type Claim = claim::Row;
 
 impl Claim {
     /// The end of the last collection that succeeded.
@@ -77,24 +63,24 @@ pub fn lease_seconds(cx: &Context) -> Result<u32> {
 
 /// Leases up to so many companies that are due, the longest due first.
 pub async fn claim(cx: &Context, run_id: &str, trigger: Trigger, limit: usize) -> Result<Vec<Claim>> {
-    let arguments = json!({
-        "p_run_id": run_id,
-        "p_triggered_by": trigger.name(),
-        "p_limit": limit,
-        "p_lease_seconds": lease_seconds(cx)?,
-    });
-    cx.db().rpc("collect_dex_claim", &arguments).fetch().await
+    let arguments = collect_dex_claim::Args {
+        p_run_id: run_id,
+        p_triggered_by: trigger.name(),
+        p_limit: integer(limit),
+        p_lease_seconds: integer(lease_seconds(cx)?),
+    };
+    cx.db().rpc(collect_dex_claim::NAME, &arguments).fetch().await
 }
 
 /// Leases one company, due or not. 409 when another run has it, 404 when there is none.
 pub async fn claim_one(cx: &Context, run_id: &str, trigger: Trigger, company_id: &str) -> Result<Claim> {
-    let arguments = json!({
-        "p_run_id": run_id,
-        "p_triggered_by": trigger.name(),
-        "p_company_id": company_id,
-        "p_lease_seconds": lease_seconds(cx)?,
-    });
-    let claims: Result<Vec<Claim>> = cx.db().rpc("collect_dex_claim_one", &arguments).fetch().await;
+    let arguments = collect_dex_claim_one::Args {
+        p_run_id: run_id,
+        p_triggered_by: trigger.name(),
+        p_company_id: company_id,
+        p_lease_seconds: integer(lease_seconds(cx)?),
+    };
+    let claims: Result<Vec<Claim>> = cx.db().rpc(collect_dex_claim_one::NAME, &arguments).fetch().await;
     let claims = claims.map_err(|error| match error.database().map(|problem| problem.code.as_str()) {
         Some("P0002" | "22P02") => {
             Error::new(ironferry::Kind::NotFound, "there is no such company").code("COMPANY_NOT_FOUND")
@@ -108,27 +94,13 @@ pub async fn claim_one(cx: &Context, run_id: &str, trigger: Trigger, company_id:
 }
 
 /// Of the listed captures, those that are not stored yet.
-pub async fn unseen(cx: &Context, company_id: &str, dex_ids: &[i64]) -> Result<Vec<i64>> {
-    #[derive(Serialize)]
-    struct Arguments<'a> {
-        p_company_id: &'a str,
-        p_dex_ids: &'a [i64],
-    }
-    let arguments = Arguments { p_company_id: company_id, p_dex_ids: dex_ids };
-    cx.db().rpc("collect_dex_unseen", &arguments).fetch().await
+pub async fn unseen(cx: &Context, company_id: &str, dex_ids: &[i64]) -> Result<collect_dex_unseen::Output> {
+    let arguments = collect_dex_unseen::Args { p_company_id: company_id, p_dex_ids: dex_ids };
+    cx.db().rpc(collect_dex_unseen::NAME, &arguments).fetch().await
 }
 
-/// What became of a capture.
-#[derive(Clone, Debug, Deserialize)]
-pub struct Stored {
-    /// The site's number.
-    pub dex_id: i64,
-    /// `stored`, `duplicate` or `rejected`.
-    pub outcome: String,
-    /// Why it was rejected.
-    #[serde(default)]
-    pub error: Option<String>,
-}
+/// What became of a capture: `outcome` is `stored`, `duplicate` or `rejected`, `error` why.
+pub type Stored = stored::Row;
 
 /// What is stored around these captures: what their sales depend on. Nothing is asked when none of
 /// them has counters.
@@ -139,36 +111,25 @@ pub async fn around(cx: &Context, company_id: &str, captures: &[Capture]) -> Res
         case_serial: &'a str,
         captured_at: &'a str,
     }
-    #[derive(Serialize)]
-    struct Arguments<'a> {
-        p_company_id: &'a str,
-        p_captures: Vec<Place<'a>>,
-    }
     let sound = captures.iter().filter(|capture| capture.snapshot.is_some());
-    let p_captures: Vec<Place<'_>> = sound
+    let places: Vec<Place<'_>> = sound
         .map(|capture| Place {
             dex_id: capture.dex_id,
             case_serial: &capture.case_serial,
             captured_at: &capture.captured_at,
         })
         .collect();
-    if p_captures.is_empty() {
+    if places.is_empty() {
         return Ok(Around::default());
     }
-    let arguments = Arguments { p_company_id: company_id, p_captures };
-    cx.db().rpc("collect_dex_around", &arguments).fetch().await
+    let arguments = collect_dex_around::Args { p_company_id: company_id, p_captures: &places };
+    cx.db().rpc(collect_dex_around::NAME, &arguments).fetch().await
 }
 
 /// Stores captures, each in a transaction of its own.
 pub async fn record(cx: &Context, company_id: &str, captures: &[Capture]) -> Result<Vec<Stored>> {
-    // A struct and not `json!`, which would compile a second serializer for each of these types.
-    #[derive(Serialize)]
-    struct Arguments<'a> {
-        p_company_id: &'a str,
-        p_captures: &'a [Capture],
-    }
-    let arguments = Arguments { p_company_id: company_id, p_captures: captures };
-    cx.db().rpc("collect_dex_store", &arguments).fetch().await
+    let arguments = collect_dex_store::Args { p_company_id: company_id, p_captures: captures };
+    cx.db().rpc(collect_dex_store::NAME, &arguments).fetch().await
 }
 
 /// Ends a company's collection: the next due time, or the backoff, and the lease given back.
@@ -180,27 +141,21 @@ pub async fn finish(
     records: usize,
     failure: Option<&Error>,
 ) -> Result<bool> {
-    let mut arguments = json!({
-        "p_run_id": run_id,
-        "p_company_id": company_id,
-        "p_success": failure.is_none(),
-        "p_records": records,
-    });
-    if let Some(error) = failure {
-        arguments["p_error"] = format!("{}: {error}", error.as_code()).into();
-    }
-    cx.db().rpc("collect_dex_finish", &arguments).fetch().await
+    let failure = failure.map(|error| format!("{}: {error}", error.as_code()));
+    let arguments = collect_dex_finish::Args {
+        p_run_id: run_id,
+        p_company_id: company_id,
+        p_success: failure.is_none(),
+        p_records: integer(records),
+        p_error: failure.as_deref(),
+    };
+    cx.db().rpc(collect_dex_finish::NAME, &arguments).fetch().await
 }
 
 /// Gives leases back untouched: the companies stay due.
 pub async fn release(cx: &Context, run_id: &str, company_ids: &[&str]) -> Result<()> {
-    #[derive(Serialize)]
-    struct Arguments<'a> {
-        p_run_id: &'a str,
-        p_company_ids: &'a [&'a str],
-    }
-    let arguments = Arguments { p_run_id: run_id, p_company_ids: company_ids };
-    cx.db().rpc("collect_dex_release", &arguments).execute().await
+    let arguments = collect_dex_release::Args { p_run_id: run_id, p_company_ids: company_ids };
+    cx.db().rpc(collect_dex_release::NAME, &arguments).execute().await
 }
 
 /// Ends a run in the ledger with what it has to report.
@@ -210,22 +165,14 @@ pub async fn end(
     summary: &impl Serialize,
     failure: Option<&Error>,
 ) -> Result<()> {
-    #[derive(Serialize)]
-    #[allow(clippy::struct_field_names)] // they are the parameters' names
-    struct Arguments<'a, S> {
-        p_run_id: &'a str,
-        p_status: &'a str,
-        p_summary: &'a S,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        p_error: Option<String>,
-    }
-    let arguments = Arguments {
+    let error = failure.map(ToString::to_string);
+    let arguments = collect_dex_end::Args {
         p_run_id: run_id,
         p_status: if failure.is_none() { "succeeded" } else { "failed" },
         p_summary: summary,
-        p_error: failure.map(ToString::to_string),
+        p_error: error.as_deref(),
     };
-    cx.db().rpc("collect_dex_end", &arguments).execute().await
+    cx.db().rpc(collect_dex_end::NAME, &arguments).execute().await
 }
 
 /// Saves a sealed login.
@@ -237,27 +184,31 @@ pub async fn save_login(
     site_url: &str,
     status: &str,
 ) -> Result<String> {
-    let mut arguments = json!({
-        "p_company_id": company_id,
-        "p_username_encrypted": login.username,
-        "p_password_encrypted": login.password,
-        "p_site_url": site_url,
-        "p_validation_status": status,
-    });
-    if let Some(user_id) = user_id {
-        arguments["p_user_id"] = user_id.into();
-    }
-    cx.db().rpc("collect_credentials_save", &arguments).fetch().await
+    let arguments = collect_credentials_save::Args {
+        p_company_id: company_id,
+        p_username_encrypted: &login.username,
+        p_password_encrypted: &login.password,
+        p_site_url: site_url,
+        p_validation_status: status,
+        p_user_id: user_id,
+    };
+    cx.db().rpc(collect_credentials_save::NAME, &arguments).fetch().await
 }
 
 /// Notes whether the site took the login: `valid` or `invalid`.
 pub async fn mark_login(cx: &Context, company_id: &str, status: &str) -> Result<()> {
-    let arguments = json!({ "p_company_id": company_id, "p_status": status });
-    cx.db().rpc("collect_credentials_checked", &arguments).execute().await
+    let arguments = collect_credentials_checked::Args { p_company_id: company_id, p_status: status };
+    cx.db().rpc(collect_credentials_checked::NAME, &arguments).execute().await
 }
 
 /// The company of the user who calls; 403 when there is none.
 pub async fn company_of_caller(cx: &Context) -> Result<String> {
-    let company: Option<String> = cx.db_as_user().rpc("my_company_id", &json!({})).fetch().await?;
+    let asked = cx.db_as_user().rpc(my_company_id::NAME, &my_company_id::Args {});
+    let company: Option<my_company_id::Output> = asked.fetch().await?;
     company.ok_or_else(|| Error::forbidden("you belong to no company").code("NO_COMPANY"))
+}
+
+/// What the database's `integer` cannot hold is as good as its greatest.
+fn integer(value: impl TryInto<i32>) -> i32 {
+    value.try_into().unwrap_or(i32::MAX)
 }

@@ -9,6 +9,7 @@ mod judge;
 mod limits;
 mod metrics;
 mod report;
+mod rows;
 
 use http::HeaderValue;
 use http::header::CACHE_CONTROL;

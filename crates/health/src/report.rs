@@ -6,7 +6,9 @@
 use std::time::Duration;
 
 use ironferry::{Context, Error, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use crate::rows::health_report;
 
 /// What the checks need of it.
 #[derive(Debug, Default)]
@@ -97,11 +99,12 @@ pub(crate) struct Signals {
 
 /// Asks the database, and gives up after a while.
 pub(crate) async fn fetch(cx: &Context, token_seconds: u32, patience: Duration) -> Result<Value> {
-    let arguments = json!({ "p_expiring_seconds": token_seconds });
-    let measured: Value = cx
-        .within(patience, cx.db().rpc("health_report", &arguments).fetch())
-        .await
-        .map_err(|error| Error::timeout("the database did not answer in time").source(error))??;
+    let arguments =
+        health_report::Args { p_expiring_seconds: Some(i32::try_from(token_seconds).unwrap_or(i32::MAX)) };
+    let measured: Value =
+        cx.within(patience, cx.db().rpc(health_report::NAME, &arguments).fetch())
+            .await
+            .map_err(|error| Error::timeout("the database did not answer in time").source(error))??;
     if number(&measured, "took_ms").is_none() {
         let error = Error::internal("the database answered with something that is no report");
         return Err(error.code("DATABASE_ERROR"));

@@ -6,20 +6,7 @@ use order_engine::{Decimal, Settings, Sizing};
 use serde::Deserialize;
 
 /// What is needed to let an alert in.
-#[derive(Deserialize)]
-pub(crate) struct Config {
-    pub(crate) id: String,
-    pub(crate) security_token: Secret,
-    pub(crate) is_active: bool,
-    pub(crate) source: String,
-    pub(crate) allowed_ips: Option<Vec<String>>,
-    pub(crate) hmac_secret_sealed: Option<String>,
-    pub(crate) hmac_required: bool,
-    pub(crate) freshness_seconds: i64,
-}
-
-pub(crate) const COLUMNS: &str =
-    "id,security_token,is_active,source,allowed_ips,hmac_secret_sealed,hmac_required,freshness_seconds";
+pub(crate) type Config = crate::rows::admission::Row;
 
 /// What a webhook's row says about orders; what is not set is left to the function's settings.
 #[derive(Default, Deserialize)]

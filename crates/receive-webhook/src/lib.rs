@@ -16,6 +16,7 @@ mod manage;
 mod notify;
 mod parse;
 mod receive;
+mod rows;
 mod simulator;
 mod store;
 mod sweep;

@@ -7,18 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::body::{self, Object};
 use crate::manage::{Owner, set, unfit};
-
-const COLUMNS: &str = "user_id,kill_switch,allowed_symbols,max_order_notional,max_position_notional,\
-    max_orders_per_day,max_daily_loss,cooldown_seconds,updated_at";
-const SETTABLE: [&str; 7] = [
-    "kill_switch",
-    "allowed_symbols",
-    "max_order_notional",
-    "max_position_notional",
-    "max_orders_per_day",
-    "max_daily_loss",
-    "cooldown_seconds",
-];
+use crate::rows::{limits, settable_limits};
 
 /// `/receive-webhook/limits`
 pub(crate) async fn route(request: &Request, cx: &Context) -> Result<Response> {
@@ -36,23 +25,25 @@ pub(crate) async fn route(request: &Request, cx: &Context) -> Result<Response> {
 }
 
 async fn row(cx: &Context, owner: &Owner, user_id: &str) -> Result<Option<Box<RawValue>>> {
-    owner.db(cx).from("risk_limits").select(COLUMNS).eq("user_id", user_id).fetch_optional().await
+    let query = owner.db(cx).from(limits::TABLE).select(limits::COLUMNS);
+    query.eq(limits::USER_ID, user_id).fetch_optional().await
 }
 
 async fn change(request: &Request, cx: &Context, owner: &Owner, user_id: &str) -> Result<()> {
     let mut input: Object = body::object(request.header("content-type"), request.body())?;
-    if let Some(name) = input.keys().find(|name| !SETTABLE.contains(&name.as_str())) {
-        let message = format!("{name}: there is no such limit; there are {}", SETTABLE.join(", "));
+    if let Some(name) = input.keys().find(|name| !settable_limits::NAMES.contains(&name.as_str())) {
+        let message =
+            format!("{name}: there is no such limit; there are {}", settable_limits::NAMES.join(", "));
         return Err(Error::bad_request(message).code("INVALID_PAYLOAD"));
     }
     if input.is_empty() {
         return Ok(());
     }
-    let table = owner.db(cx).from("risk_limits");
+    let table = owner.db(cx).from(limits::TABLE);
     let query = if row(cx, owner, user_id).await?.is_some() {
-        table.update(&input).eq("user_id", user_id)
+        table.update(&input).eq(limits::USER_ID, user_id)
     } else {
-        set(&mut input, "user_id", &user_id.into())?;
+        set(&mut input, limits::USER_ID, &user_id.into())?;
         table.insert(&input)
     };
     query.execute().await.map_err(unfit)

@@ -12,30 +12,8 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::body::{self, Object, text};
+use crate::rows::{secrets, settable, shown};
 use crate::{alpaca, config, is_uuid, no_config};
-
-const SHOWN: &str = "id,user_id,name,description,webhook_url,notification_preferences,is_active,source,allowed_ips,\
-    hmac_required,freshness_seconds,act_within_seconds,rate_limit_per_minute,simulation_mode,default_order_quantity,\
-    position_sizing_method,position_size_value,alpaca_api_url,created_at,updated_at";
-
-/// What an owner may set, besides the secrets.
-const SETTABLE: [&str; 15] = [
-    "name",
-    "description",
-    "notification_preferences",
-    "is_active",
-    "source",
-    "allowed_ips",
-    "hmac_required",
-    "freshness_seconds",
-    "act_within_seconds",
-    "rate_limit_per_minute",
-    "simulation_mode",
-    "default_order_quantity",
-    "position_sizing_method",
-    "position_size_value",
-    "alpaca_api_url",
-];
 
 /// `/receive-webhook/configs…`
 pub(crate) async fn route(request: &Request, cx: &Context, rest: &str) -> Result<Response> {
@@ -90,9 +68,9 @@ impl Owner {
     }
 
     async fn list(&self, cx: &Context) -> Result<Response> {
-        let mut query = self.db(cx).from("webhook_configs").select(SHOWN).order("created_at,id");
+        let mut query = self.db(cx).from(shown::TABLE).select(shown::COLUMNS).order("created_at,id");
         if let Some(user_id) = &self.user_id {
-            query = query.eq("user_id", user_id);
+            query = query.eq(shown::USER_ID, user_id);
         }
         let rows = query.fetch_text().await?;
         Ok(passed_on(br#"{"success":true,"configs":"#, &rows))
@@ -105,7 +83,7 @@ impl Owner {
 
     /// The row as it came; 404 for one that is not there or not the owner's.
     async fn row(&self, cx: &Context, id: &str) -> Result<Box<RawValue>> {
-        let query = self.db(cx).from("webhook_configs").select(SHOWN).eq("id", id);
+        let query = self.db(cx).from(shown::TABLE).select(shown::COLUMNS).eq(shown::ID, id);
         query.fetch_optional().await?.ok_or_else(no_config)
     }
 
@@ -115,13 +93,17 @@ impl Owner {
         let mut input = body::object(request.header("content-type"), request.body())?;
         let mut made = Made { passphrase: Some(passphrase(cx, &mut input)?), ..Made::default() };
         let mut row = changes(cx, &id, &mut input, &mut made)?;
-        set(&mut row, "id", &id.as_str().into())?;
-        set(&mut row, "user_id", &user_id.into())?;
-        set(&mut row, "webhook_url", &url(cx, &id).into())?;
+        set(&mut row, shown::ID, &id.as_str().into())?;
+        set(&mut row, shown::USER_ID, &user_id.into())?;
+        set(&mut row, shown::WEBHOOK_URL, &url(cx, &id).into())?;
         if let Some(passphrase) = &made.passphrase {
-            set(&mut row, "security_token", &crate::verify::hashed(passphrase.expose()).expose().into())?;
+            set(
+                &mut row,
+                secrets::SECURITY_TOKEN,
+                &crate::verify::hashed(passphrase.expose()).expose().into(),
+            )?;
         }
-        self.db(cx).from("webhook_configs").insert(&row).execute().await.map_err(unfit)?;
+        self.db(cx).from(shown::TABLE).insert(&row).execute().await.map_err(unfit)?;
         Ok(made.reply(201, &self.row(cx, &id).await?))
     }
 
@@ -142,7 +124,7 @@ impl Owner {
         };
         let passphrase = passphrase(cx, &mut input)?;
         let mut row = Object::new();
-        set(&mut row, "security_token", &crate::verify::hashed(passphrase.expose()).expose().into())?;
+        set(&mut row, secrets::SECURITY_TOKEN, &crate::verify::hashed(passphrase.expose()).expose().into())?;
         self.update(cx, id, &row).await?;
         Ok(Made { passphrase: Some(passphrase), ..Made::default() }.reply(200, &self.row(cx, id).await?))
     }
@@ -150,15 +132,18 @@ impl Owner {
     async fn update(&self, cx: &Context, id: &str, row: &Object) -> Result<()> {
         self.row(cx, id).await?;
         if row.is_empty() {
-            return Err(Error::bad_request(format!("nothing to change; there are {}", SETTABLE.join(", ")))
-                .code("INVALID_PAYLOAD"));
+            return Err(Error::bad_request(format!(
+                "nothing to change; there are {}",
+                settable::NAMES.join(", ")
+            ))
+            .code("INVALID_PAYLOAD"));
         }
-        self.db(cx).from("webhook_configs").update(row).eq("id", id).execute().await.map_err(unfit)
+        self.db(cx).from(shown::TABLE).update(row).eq(shown::ID, id).execute().await.map_err(unfit)
     }
 
     async fn remove(&self, cx: &Context, id: &str) -> Result<Response> {
         self.row(cx, id).await?;
-        self.db(cx).from("webhook_configs").delete().eq("id", id).execute().await?;
+        self.db(cx).from(shown::TABLE).delete().eq(shown::ID, id).execute().await?;
         Response::json(200, &json!({ "success": true, "id": id }))
     }
 }
@@ -186,9 +171,10 @@ impl Made {
 /// The row's columns that the input names. Secrets are sealed for this row.
 fn changes(cx: &Context, id: &str, input: &mut Object, made: &mut Made) -> Result<Object> {
     let mut row = Object::new();
-    for (column, secret) in
-        [("alpaca_api_key_sealed", "alpaca_api_key"), ("alpaca_api_secret_sealed", "alpaca_api_secret")]
-    {
+    for (column, secret) in [
+        (secrets::ALPACA_API_KEY_SEALED, "alpaca_api_key"),
+        (secrets::ALPACA_API_SECRET_SEALED, "alpaca_api_secret"),
+    ] {
         let Some(raw) = input.remove(secret) else { continue };
         let sealed = match text(raw.get()) {
             Some(value) => config::seal(cx, id, secret, &Secret::new(value))?.into(),
@@ -200,21 +186,22 @@ fn changes(cx: &Context, id: &str, input: &mut Object, made: &mut Made) -> Resul
         if raw.get() == "true" {
             let secret = random(cx);
             let sealed = config::seal(cx, id, "hmac_secret", &secret)?;
-            set(&mut row, "hmac_secret_sealed", &sealed.into())?;
+            set(&mut row, secrets::HMAC_SECRET_SEALED, &sealed.into())?;
             made.hmac_secret = Some(secret);
         } else {
-            set(&mut row, "hmac_secret_sealed", &Value::Null)?;
-            set(&mut row, "hmac_required", &false.into())?;
+            set(&mut row, secrets::HMAC_SECRET_SEALED, &Value::Null)?;
+            set(&mut row, settable::HMAC_REQUIRED, &false.into())?;
         }
     }
-    if let Some(url) = input.get("alpaca_api_url").and_then(|raw| text(raw.get())) {
+    if let Some(url) = input.get(settable::ALPACA_API_URL).and_then(|raw| text(raw.get())) {
         alpaca::check_url(cx, &url)?;
     }
     for (name, value) in std::mem::take(input) {
         // As the front end of the earlier system writes it.
-        let name = if name == "isActive" { "is_active".to_owned() } else { name };
-        if !SETTABLE.contains(&name.as_str()) {
-            let message = format!("{name}: there is no such setting; there are {}", SETTABLE.join(", "));
+        let name = if name == "isActive" { settable::IS_ACTIVE.to_owned() } else { name };
+        if !settable::NAMES.contains(&name.as_str()) {
+            let message =
+                format!("{name}: there is no such setting; there are {}", settable::NAMES.join(", "));
             return Err(Error::bad_request(message).code("INVALID_PAYLOAD"));
         }
         row.insert(name, value);

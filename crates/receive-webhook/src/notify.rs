@@ -8,9 +8,11 @@ use ironferry::{Context, Error, FetchOptions, Result, outbound};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::rows::{receive_webhook_notifications, receive_webhook_notified};
+
 /// A slow listener holds up the others of its owner only.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-const AT_ONCE: u32 = 20;
+const AT_ONCE: i32 = 20;
 
 #[derive(Deserialize)]
 struct Notification {
@@ -29,13 +31,15 @@ pub(crate) async fn deliver(cx: &Context, user_id: Option<&str>) {
     };
     for one in &due {
         let outcome = send(cx, one).await;
-        let mut arguments = json!({ "p_id": one.id });
-        if let Err(error) = &outcome {
-            arguments["p_error"] = error.chain().into();
+        let failure = outcome.err();
+        let why = failure.as_ref().map(Error::chain);
+        let arguments = receive_webhook_notified::Args {
+            p_id: one.id,
+            p_error: why.as_deref(),
             // A URL that is refused stays so until its owner changes it.
-            arguments["p_final"] = (!error.is_transient()).into();
-        }
-        if let Err(error) = cx.db().rpc("receive_webhook_notified", &arguments).execute().await {
+            p_final: failure.map(|error| !error.is_transient()),
+        };
+        if let Err(error) = cx.db().rpc(receive_webhook_notified::NAME, &arguments).execute().await {
             cx.warn(
                 "receive_webhook.notify_failed",
                 json!({ "notification": one.id, "error": error.chain() }),
@@ -45,11 +49,9 @@ pub(crate) async fn deliver(cx: &Context, user_id: Option<&str>) {
 }
 
 async fn claim(cx: &Context, user_id: Option<&str>) -> Result<Vec<Notification>> {
-    let mut arguments = json!({ "p_limit": AT_ONCE, "p_lease_seconds": 60 });
-    if let Some(user_id) = user_id {
-        arguments["p_user_id"] = user_id.into();
-    }
-    cx.db().rpc("receive_webhook_notifications", &arguments).fetch().await
+    let arguments =
+        receive_webhook_notifications::Args { p_limit: AT_ONCE, p_lease_seconds: 60, p_user_id: user_id };
+    cx.db().rpc(receive_webhook_notifications::NAME, &arguments).fetch().await
 }
 
 async fn send(cx: &Context, one: &Notification) -> Result<()> {

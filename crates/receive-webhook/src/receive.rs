@@ -54,15 +54,18 @@ async fn record(cx: &Context, request: &Request, verified: &Verified) -> Result<
         (None, Some(_)) => Some(format!("content:{content_hash}")),
         (None, None) => None,
     };
+    let payload = serde_json::value::RawValue::from_string(payload)
+        .map_err(|problem| Error::internal("the payload could not be kept").source(problem))?;
+    let price = alert.signal.price.map(|price| price.to_string());
+    let alert_at = alert.sent_at.and_then(|time| time.format(&Rfc3339).ok());
     let arguments = store::Record {
         p_config_id: &config.id,
-        p_payload: &serde_json::value::RawValue::from_string(payload)
-            .map_err(|problem| Error::internal("the payload could not be kept").source(problem))?,
+        p_payload: &payload,
         p_signal: &alert.signal,
         p_content_hash: &content_hash,
-        p_dedupe_key: dedupe_key,
-        p_price: alert.signal.price,
-        p_alert_at: alert.sent_at.and_then(|time| time.format(&Rfc3339).ok()),
+        p_dedupe_key: dedupe_key.as_deref(),
+        p_price: price.as_deref(),
+        p_alert_at: alert_at.as_deref(),
     };
     store::record(cx, &arguments).await
 }

@@ -1,38 +1,30 @@
 //! Speaks to Postgres: one RPC a verb, each atomic. The SQL is in
-//! `supabase/migrations/*_receive_webhook.sql`. What is absent is left out of the arguments and has a
-//! default there.
+//! `supabase/migrations/*_receive_webhook.sql`, `rows` has their names and arguments. What is absent is left
+//! out of the arguments and has a default there.
 
 use ironferry::{Context, Result};
 use order_engine::{Decimal, Limits, Order, Position, Refusal, Signal, Usage};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::broker::{Placed, State};
-use crate::config::{COLUMNS, Config, Overrides};
+use crate::config::{Config, Overrides};
 use crate::no_config;
+use crate::rows::{
+    admission, receive_webhook_finish, receive_webhook_later, receive_webhook_next,
+    receive_webhook_open_orders, receive_webhook_place, receive_webhook_record, receive_webhook_settle,
+    receive_webhook_waiting, receive_webhook_yield,
+};
 
 /// The webhook; 404 when there is none.
 pub(crate) async fn config(cx: &Context, id: &str) -> Result<Config> {
-    let found = cx.db().from("webhook_configs").select(COLUMNS).eq("id", id).fetch_optional().await?;
-    found.ok_or_else(no_config)
+    let query = cx.db().from(admission::TABLE).select(admission::COLUMNS).eq(admission::ID, id);
+    query.fetch_optional().await?.ok_or_else(no_config)
 }
 
 /// An alert to store.
-#[derive(Serialize)]
-#[allow(clippy::struct_field_names)] // they are the parameters' names
-pub(crate) struct Record<'a> {
-    pub(crate) p_config_id: &'a str,
-    pub(crate) p_payload: &'a RawValue,
-    pub(crate) p_signal: &'a Signal,
-    pub(crate) p_content_hash: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) p_dedupe_key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) p_price: Option<Decimal>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) p_alert_at: Option<String>,
-}
+pub(crate) type Record<'a> = receive_webhook_record::Args<'a, RawValue, Signal>;
 
 /// What became of it: `accepted`, `duplicate`, `limited` or `inactive`.
 #[derive(Deserialize)]
@@ -52,7 +44,7 @@ pub(crate) struct Recorded {
 
 /// Stores an alert, once.
 pub(crate) async fn record(cx: &Context, arguments: &Record<'_>) -> Result<Recorded> {
-    cx.db().rpc("receive_webhook_record", arguments).fetch().await
+    cx.db().rpc(receive_webhook_record::NAME, arguments).fetch().await
 }
 
 /// A signal with all that its decision is made from.
@@ -95,13 +87,14 @@ pub(crate) async fn next(
     lease_id: &str,
     simulation: bool,
 ) -> Result<Option<Task>> {
-    let arguments = json!({
-        "p_user_id": user_id,
-        "p_lease_id": lease_id,
-        "p_lease_seconds": lease_seconds(cx)?,
-        "p_simulation": simulation,
-    });
-    cx.db().rpc("receive_webhook_next", &arguments).fetch().await
+    let arguments = receive_webhook_next::Args {
+        p_user_id: user_id,
+        p_lease_id: lease_id,
+        p_lease_seconds: i32::try_from(lease_seconds(cx)?).unwrap_or(i32::MAX),
+        p_simulation: simulation,
+        p_most_attempts: None,
+    };
+    cx.db().rpc(receive_webhook_next::NAME, &arguments).fetch().await
 }
 
 /// How long a turn lasts that nobody gives back: longer than the slowest broker with its retries.
@@ -111,8 +104,8 @@ fn lease_seconds(cx: &Context) -> Result<u32> {
 
 /// Gives the turn back though signals may be left.
 pub(crate) async fn give_up_turn(cx: &Context, user_id: &str, lease_id: &str) -> Result<()> {
-    let arguments = json!({ "p_user_id": user_id, "p_lease_id": lease_id });
-    cx.db().rpc("receive_webhook_yield", &arguments).execute().await
+    let arguments = receive_webhook_yield::Args { p_user_id: user_id, p_lease_id: lease_id };
+    cx.db().rpc(receive_webhook_yield::NAME, &arguments).execute().await
 }
 
 /// Notes an order before the broker is asked, or with its outcome. Its id; none when the lease is lost.
@@ -125,19 +118,7 @@ pub(crate) async fn place(
     reasons: &[String],
     state: Option<&State>,
 ) -> Result<Option<String>> {
-    #[derive(Serialize)]
-    #[allow(clippy::struct_field_names)] // they are the parameters' names
-    struct Arguments<'a> {
-        p_signal_id: &'a str,
-        p_lease_id: &'a str,
-        p_client_order_id: &'a str,
-        p_simulated: bool,
-        p_order: &'a Order,
-        p_reasons: &'a [String],
-        #[serde(skip_serializing_if = "Option::is_none")]
-        p_state: Option<&'a State>,
-    }
-    let arguments = Arguments {
+    let arguments = receive_webhook_place::Args {
         p_signal_id: &task.signal_id,
         p_lease_id: lease_id,
         p_client_order_id: client_order_id,
@@ -146,17 +127,13 @@ pub(crate) async fn place(
         p_reasons: reasons,
         p_state: state,
     };
-    cx.db().rpc("receive_webhook_place", &arguments).fetch().await
+    cx.db().rpc(receive_webhook_place::NAME, &arguments).fetch().await
 }
 
 /// Notes what the broker says of an order.
 pub(crate) async fn settle(cx: &Context, order_id: &str, state: &State) -> Result<()> {
-    #[derive(Serialize)]
-    struct Arguments<'a> {
-        p_order_id: &'a str,
-        p_state: &'a State,
-    }
-    cx.db().rpc("receive_webhook_settle", &Arguments { p_order_id: order_id, p_state: state }).execute().await
+    let arguments = receive_webhook_settle::Args { p_order_id: order_id, p_state: state };
+    cx.db().rpc(receive_webhook_settle::NAME, &arguments).execute().await
 }
 
 /// Ends a signal: `ordered`, `refused` or `failed`. False when another has it by now.
@@ -168,14 +145,14 @@ pub(crate) async fn finish(
     refusals: &[Value],
     reasons: &[String],
 ) -> Result<bool> {
-    let mut arguments = json!({ "p_signal_id": signal_id, "p_lease_id": lease_id, "p_status": status });
-    if !refusals.is_empty() {
-        arguments["p_refusals"] = refusals.into();
-    }
-    if !reasons.is_empty() {
-        arguments["p_reasons"] = reasons.into();
-    }
-    cx.db().rpc("receive_webhook_finish", &arguments).fetch().await
+    let arguments = receive_webhook_finish::Args {
+        p_signal_id: signal_id,
+        p_lease_id: lease_id,
+        p_status: status,
+        p_refusals: (!refusals.is_empty()).then_some(refusals),
+        p_reasons: (!reasons.is_empty()).then_some(reasons),
+    };
+    cx.db().rpc(receive_webhook_finish::NAME, &arguments).fetch().await
 }
 
 /// Leaves a signal for a later attempt. False when another has it by now.
@@ -186,13 +163,13 @@ pub(crate) async fn later(
     seconds: u64,
     why: &str,
 ) -> Result<bool> {
-    let arguments = json!({
-        "p_signal_id": task.signal_id,
-        "p_lease_id": lease_id,
-        "p_after_seconds": seconds,
-        "p_error": why,
-    });
-    cx.db().rpc("receive_webhook_later", &arguments).fetch().await
+    let arguments = receive_webhook_later::Args {
+        p_signal_id: &task.signal_id,
+        p_lease_id: lease_id,
+        p_after_seconds: i32::try_from(seconds).unwrap_or(i32::MAX),
+        p_error: why,
+    };
+    cx.db().rpc(receive_webhook_later::NAME, &arguments).fetch().await
 }
 
 /// An open order that the broker is to be asked about.
@@ -209,14 +186,15 @@ pub(crate) struct OpenOrder {
 }
 
 /// Leases open orders that are due.
-pub(crate) async fn open_orders(cx: &Context, limit: u32) -> Result<Vec<OpenOrder>> {
-    let arguments = json!({ "p_limit": limit, "p_lease_seconds": 60 });
-    cx.db().rpc("receive_webhook_open_orders", &arguments).fetch().await
+pub(crate) async fn open_orders(cx: &Context, limit: i32) -> Result<Vec<OpenOrder>> {
+    let arguments = receive_webhook_open_orders::Args { p_limit: limit, p_lease_seconds: 60 };
+    cx.db().rpc(receive_webhook_open_orders::NAME, &arguments).fetch().await
 }
 
 /// Owners with signals that nobody is at.
-pub(crate) async fn waiting(cx: &Context, limit: u32) -> Result<Vec<String>> {
-    cx.db().rpc("receive_webhook_waiting", &json!({ "p_limit": limit })).fetch().await
+pub(crate) async fn waiting(cx: &Context, limit: i32) -> Result<Vec<String>> {
+    let arguments = receive_webhook_waiting::Args { p_limit: limit };
+    cx.db().rpc(receive_webhook_waiting::NAME, &arguments).fetch().await
 }
 
 /// A refusal of the engine, as it is stored.

@@ -9,9 +9,9 @@ use crate::store::{self, OpenOrder};
 use crate::{act, notify};
 
 /// Owners a sweep. Each has up to 200 signals.
-const OWNERS: u32 = 50;
+const OWNERS: i32 = 50;
 /// Orders a sweep: Alpaca lets in 200 requests a minute.
-const ORDERS: u32 = 150;
+const ORDERS: i32 = 150;
 /// A noted order whose maker is gone and that the broker does not know is lost after that.
 const LOST_AFTER_SECONDS: i64 = 120;
 

@@ -125,7 +125,7 @@ pub(crate) fn is_fresh(cx: &Context, config: &Config, sent_at: Option<time::Offs
     let Some(sent_at) = sent_at.filter(|_| config.freshness_seconds > 0) else { return Ok(()) };
     let age = cx.now() - sent_at;
     let stale = |message: String| Err(Error::conflict(message).code("SIGNAL_STALE"));
-    if age > Duration::seconds(config.freshness_seconds) {
+    if age > Duration::seconds(config.freshness_seconds.into()) {
         return stale(format!(
             "the alert is {} s old, {} s are accepted; send {{{{timenow}}}} as its time",
             age.whole_seconds(),

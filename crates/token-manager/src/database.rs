@@ -1,11 +1,17 @@
-//! Speaks to Postgres: one RPC a verb, each atomic. The SQL is in `supabase/migrations/*_token_manager*.sql`.
-//! What is absent is left out of the arguments and has a default there.
+//! Speaks to Postgres: one RPC a verb, each atomic. The SQL is in `supabase/migrations/*_token_manager*.sql`,
+//! `rows` has their names and arguments. What is absent is left out and has a default there.
 
 use ironferry::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Caller;
+use crate::rows::{
+    token_cleanup, token_get, token_list, token_renew_claim, token_renew_fail, token_renew_pause,
+    token_renew_store, token_renew_written, token_rotate_batch, token_rotate_store, token_status,
+    token_store, token_sync_begin, token_sync_compare, token_sync_fail, token_sync_finish, token_sync_seal,
+    token_sync_stage,
+};
 use crate::types::{ListedToken, Status, StoreReply, SyncCounts};
 
 /// A token read from Redis; a row of `private.token_sync_rows`.
@@ -26,20 +32,15 @@ pub(crate) struct SyncRow {
     pub(crate) ttl_seconds: Option<i64>,
 }
 
-pub(crate) async fn begin_sync(cx: &Context, caller: &Caller) -> Result<String> {
-    cx.db().rpc("token_sync_begin", &who(caller, json!({}))).fetch().await
-}
-
-#[derive(Serialize)]
-struct Staged<'a, T> {
-    p_sync_id: &'a str,
-    // Not `json!`, which would make a tree of thousands of rows first.
-    p_rows: &'a [T],
+pub(crate) async fn begin_sync(cx: &Context, caller: &Caller) -> Result<token_sync_begin::Output> {
+    let Caller { actor: p_actor, request_id: p_request_id } = caller;
+    cx.db().rpc(token_sync_begin::NAME, &token_sync_begin::Args { p_actor, p_request_id }).fetch().await
 }
 
 /// Gives the places of rows whose token is needed.
 pub(crate) async fn stage(cx: &Context, sync_id: &str, rows: &[SyncRow]) -> Result<Vec<usize>> {
-    cx.db().rpc("token_sync_stage", &Staged { p_sync_id: sync_id, p_rows: rows }).fetch().await
+    let arguments = token_sync_stage::Args { p_sync_id: sync_id, p_rows: rows };
+    cx.db().rpc(token_sync_stage::NAME, &arguments).fetch().await
 }
 
 /// The token of a row that was staged without.
@@ -51,26 +52,24 @@ pub(crate) struct SealedRow<'a> {
 }
 
 pub(crate) async fn add_tokens(cx: &Context, sync_id: &str, rows: &[SealedRow<'_>]) -> Result<()> {
-    cx.db().rpc("token_sync_seal", &Staged { p_sync_id: sync_id, p_rows: rows }).execute().await
+    let arguments = token_sync_seal::Args { p_sync_id: sync_id, p_rows: rows };
+    cx.db().rpc(token_sync_seal::NAME, &arguments).execute().await
 }
 
 pub(crate) async fn finish_sync(cx: &Context, sync_id: &str) -> Result<SyncCounts> {
-    cx.db().rpc("token_sync_finish", &json!({ "p_sync_id": sync_id })).fetch().await
+    cx.db().rpc(token_sync_finish::NAME, &token_sync_finish::Args { p_sync_id: sync_id }).fetch().await
 }
 
 pub(crate) async fn fail_sync(cx: &Context, sync_id: &str, error: &Error) -> Result<()> {
     let error = format!("{}: {error}", error.as_code());
-    cx.db().rpc("token_sync_fail", &json!({ "p_sync_id": sync_id, "p_error": error })).execute().await
+    let arguments = token_sync_fail::Args { p_sync_id: sync_id, p_error: &error };
+    cx.db().rpc(token_sync_fail::NAME, &arguments).execute().await
 }
 
 /// How many of these keys hold what the last sync saw there.
 pub(crate) async fn known(cx: &Context, keys: &[String], fingerprints: &[String]) -> Result<u64> {
-    #[derive(Serialize)]
-    struct Arguments<'a> {
-        p_keys: &'a [String],
-        p_fingerprints: &'a [String],
-    }
-    cx.db().rpc("token_sync_compare", &Arguments { p_keys: keys, p_fingerprints: fingerprints }).fetch().await
+    let arguments = token_sync_compare::Args { p_keys: keys, p_fingerprints: fingerprints };
+    cx.db().rpc(token_sync_compare::NAME, &arguments).fetch().await
 }
 
 /// A token to be stored, sealed.
@@ -88,16 +87,9 @@ pub(crate) struct StoredRow {
 }
 
 pub(crate) async fn store(cx: &Context, caller: &Caller, rows: &[StoredRow]) -> Result<StoreReply> {
-    #[derive(Serialize)]
-    #[expect(clippy::struct_field_names, reason = "the names of the RPC's arguments")]
-    struct Arguments<'a> {
-        p_tokens: &'a [StoredRow],
-        p_actor: &'a str,
-        p_request_id: &'a str,
-    }
-    let Caller { actor, request_id } = caller;
-    let arguments = Arguments { p_tokens: rows, p_actor: actor, p_request_id: request_id };
-    cx.db().rpc("token_store", &arguments).fetch().await
+    let Caller { actor: p_actor, request_id: p_request_id } = caller;
+    let arguments = token_store::Args { p_tokens: rows, p_actor, p_request_id };
+    cx.db().rpc(token_store::NAME, &arguments).fetch().await
 }
 
 /// One account's sealed token.
@@ -116,11 +108,13 @@ pub(crate) struct Stored {
 }
 
 pub(crate) async fn get(cx: &Context, caller: &Caller, account: &str) -> Result<Option<Stored>> {
-    cx.db().rpc("token_get", &who(caller, json!({ "p_account": account }))).fetch().await
+    let Caller { actor: p_actor, request_id: p_request_id } = caller;
+    let arguments = token_get::Args { p_account: account, p_actor, p_request_id };
+    cx.db().rpc(token_get::NAME, &arguments).fetch().await
 }
 
-pub(crate) async fn list(cx: &Context, filter: &Value) -> Result<Vec<ListedToken>> {
-    cx.db().rpc("token_list", filter).fetch().await
+pub(crate) async fn list(cx: &Context, filter: &token_list::Args<'_>) -> Result<Vec<ListedToken>> {
+    cx.db().rpc(token_list::NAME, filter).fetch().await
 }
 
 #[derive(Deserialize)]
@@ -131,11 +125,12 @@ pub(crate) struct DatabaseStatus {
 }
 
 pub(crate) async fn status(cx: &Context) -> Result<DatabaseStatus> {
-    cx.db().rpc("token_status", &json!({})).fetch().await
+    cx.db().rpc(token_status::NAME, &token_status::Args {}).fetch().await
 }
 
 pub(crate) async fn cleanup(cx: &Context, caller: &Caller) -> Result<u64> {
-    cx.db().rpc("token_cleanup", &who(caller, json!({}))).fetch().await
+    let Caller { actor: p_actor, request_id: p_request_id } = caller;
+    cx.db().rpc(token_cleanup::NAME, &token_cleanup::Args { p_actor, p_request_id }).fetch().await
 }
 
 /// Tokens that this call may renew.
@@ -165,26 +160,29 @@ pub(crate) async fn claim_renewals(
     per_minute: u32,
     account: Option<&str>,
 ) -> Result<Claims> {
-    let mut arguments = json!({ "p_within_seconds": within_seconds, "p_per_minute": per_minute });
-    if let Some(account) = account {
-        arguments["p_account"] = account.into();
-    }
-    cx.db().rpc("token_renew_claim", &arguments).fetch().await
+    let arguments = token_renew_claim::Args {
+        p_within_seconds: integer(within_seconds),
+        p_per_minute: integer(per_minute),
+        p_account: account,
+    };
+    cx.db().rpc(token_renew_claim::NAME, &arguments).fetch().await
 }
 
 pub(crate) async fn store_renewed(
     cx: &Context,
     caller: &Caller,
     fingerprint: &str,
-    tokens: Vec<Value>,
+    tokens: &[Value],
 ) -> Result<u64> {
-    let arguments = json!({ "p_fingerprint": fingerprint, "p_tokens": tokens });
-    cx.db().rpc("token_renew_store", &who(caller, arguments)).fetch().await
+    let Caller { actor: p_actor, request_id: p_request_id } = caller;
+    let arguments =
+        token_renew_store::Args { p_fingerprint: fingerprint, p_tokens: tokens, p_actor, p_request_id };
+    cx.db().rpc(token_renew_store::NAME, &arguments).fetch().await
 }
 
 pub(crate) async fn renewed_in_redis(cx: &Context, keys: &[String], fingerprint: &str) -> Result<()> {
-    let arguments = json!({ "p_redis_keys": keys, "p_fingerprint": fingerprint });
-    cx.db().rpc("token_renew_written", &arguments).execute().await
+    let arguments = token_renew_written::Args { p_redis_keys: keys, p_fingerprint: fingerprint };
+    cx.db().rpc(token_renew_written::NAME, &arguments).execute().await
 }
 
 pub(crate) async fn renewal_failed(
@@ -193,8 +191,10 @@ pub(crate) async fn renewal_failed(
     fingerprint: &str,
     why: &str,
 ) -> Result<()> {
-    let arguments = json!({ "p_fingerprint": fingerprint, "p_error": why });
-    cx.db().rpc("token_renew_fail", &who(caller, arguments)).execute().await
+    let Caller { actor: p_actor, request_id: p_request_id } = caller;
+    let arguments =
+        token_renew_fail::Args { p_fingerprint: fingerprint, p_error: why, p_actor, p_request_id };
+    cx.db().rpc(token_renew_fail::NAME, &arguments).execute().await
 }
 
 /// No renewals for a while; gives back the claims on tokens that were not asked for yet.
@@ -203,9 +203,10 @@ pub(crate) async fn pause_renewals(
     seconds: u32,
     why: &str,
     release: &[&str],
-) -> Result<String> {
-    let arguments = json!({ "p_seconds": seconds, "p_reason": why, "p_release": release });
-    cx.db().rpc("token_renew_pause", &arguments).fetch().await
+) -> Result<token_renew_pause::Output> {
+    let arguments =
+        token_renew_pause::Args { p_seconds: integer(seconds), p_reason: why, p_release: release };
+    cx.db().rpc(token_renew_pause::NAME, &arguments).fetch().await
 }
 
 /// A token that is sealed under another key than the first.
@@ -217,15 +218,17 @@ pub(crate) struct Outdated {
 }
 
 pub(crate) async fn outdated(cx: &Context, key_id: &str, after: &str) -> Result<Vec<Outdated>> {
-    cx.db().rpc("token_rotate_batch", &json!({ "p_key_id": key_id, "p_after": after })).fetch().await
+    let arguments = token_rotate_batch::Args { p_key_id: key_id, p_after: Some(after), p_limit: None };
+    cx.db().rpc(token_rotate_batch::NAME, &arguments).fetch().await
 }
 
-pub(crate) async fn store_rotated(cx: &Context, caller: &Caller, tokens: Vec<Value>) -> Result<u64> {
-    cx.db().rpc("token_rotate_store", &who(caller, json!({ "p_tokens": tokens }))).fetch().await
+pub(crate) async fn store_rotated(cx: &Context, caller: &Caller, tokens: &[Value]) -> Result<u64> {
+    let Caller { actor: p_actor, request_id: p_request_id } = caller;
+    let arguments = token_rotate_store::Args { p_tokens: tokens, p_actor, p_request_id };
+    cx.db().rpc(token_rotate_store::NAME, &arguments).fetch().await
 }
 
-fn who(caller: &Caller, mut arguments: Value) -> Value {
-    arguments["p_actor"] = caller.actor.as_str().into();
-    arguments["p_request_id"] = caller.request_id.as_str().into();
-    arguments
+/// What the database's `integer` cannot hold is as good as its greatest.
+fn integer(value: u32) -> i32 {
+    i32::try_from(value).unwrap_or(i32::MAX)
 }

@@ -16,6 +16,7 @@ mod read;
 mod redis;
 mod renew;
 mod rotate;
+mod rows;
 mod scan;
 mod status;
 mod store;

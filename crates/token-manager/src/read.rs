@@ -4,13 +4,14 @@ use http::header::{CACHE_CONTROL, HeaderValue};
 use ironferry::{Context, Error, Kind, Request, Response, Result};
 use serde_json::json;
 
+use crate::rows::token_list;
 use crate::types::{GetReply, ListReply};
 use crate::vault::Vault;
 use crate::{Caller, database};
 
 /// Tokens a page, when the caller names no limit, and at the most.
-const PAGE: usize = 100;
-const LARGEST_PAGE: usize = 1_000;
+const PAGE: i32 = 100;
+const LARGEST_PAGE: i32 = 1_000;
 
 pub(crate) async fn get(request: &Request, cx: &Context, caller: &Caller) -> Result<Response> {
     let account = request.query("account").unwrap_or_default();
@@ -56,25 +57,27 @@ fn expired(cx: &Context, expires_at: Option<&str>, account: &str) -> Result<Resp
 }
 
 pub(crate) async fn list(request: &Request, cx: &Context) -> Result<Response> {
-    let limit: usize = request.query_or("limit", PAGE)?;
+    let limit: i32 = request.query_or("limit", PAGE)?;
     if !(1..=LARGEST_PAGE).contains(&limit) {
         return Err(
             Error::bad_request(format!("`limit` must be between 1 and {LARGEST_PAGE}")).code("INVALID_QUERY")
         );
     }
-    let all: bool = request.query_or("all", false)?;
-    let mut filter = json!({ "p_limit": limit, "p_all": all });
-    if let Some(main) = request.query("main_account") {
-        filter["p_main_account"] = main.into();
-    }
-    if request.query("expiring_within").is_some() {
-        filter["p_expiring_within_seconds"] = request.query_or("expiring_within", 0_i32)?.into();
-    }
-    if let Some(after) = request.query("after") {
-        filter["p_after"] = after.into();
-    }
+    let all = request.query_or("all", false)?;
+    let within = match request.query("expiring_within") {
+        Some(_) => Some(request.query_or("expiring_within", 0)?),
+        None => None,
+    };
+    let (main, after) = (request.query("main_account"), request.query("after"));
+    let filter = token_list::Args {
+        p_main_account: main.as_deref(),
+        p_expiring_within_seconds: within,
+        p_all: Some(all),
+        p_after: after.as_deref(),
+        p_limit: Some(limit),
+    };
     let tokens = database::list(cx, &filter).await?;
-    let last = tokens.last().filter(|_| tokens.len() == limit);
+    let last = tokens.last().filter(|_| i32::try_from(tokens.len()) == Ok(limit));
     let next_after = last.map(|token| token.account_name.clone());
     Response::json(200, &ListReply { success: true, tokens, next_after })
 }

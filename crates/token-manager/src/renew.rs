@@ -108,7 +108,7 @@ impl Renewal {
             }
             tokens.push(row);
         }
-        database::store_renewed(&self.cx, &self.caller, &claim.fingerprint, tokens).await?;
+        database::store_renewed(&self.cx, &self.caller, &claim.fingerprint, &tokens).await?;
         self.reply.renewed += 1;
         self.reply.accounts.extend(claim.accounts.iter().cloned());
         // The database has it: Redis that is away is no reason to fail.

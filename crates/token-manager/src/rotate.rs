@@ -28,7 +28,7 @@ pub(crate) async fn answer(cx: &Context, caller: &Caller) -> Result<Response> {
         after.clone_from(&last.account_name);
         let tokens = seal_again(cx, &vault, batch, &mut reply)?;
         if !tokens.is_empty() {
-            reply.rotated += database::store_rotated(cx, caller, tokens).await?;
+            reply.rotated += database::store_rotated(cx, caller, &tokens).await?;
         }
         if (cx.now() - started).whole_seconds() >= SECONDS {
             reply.has_more = true;
