@@ -173,7 +173,12 @@ impl<'a> Session<'a> {
                 text.into()
             }
         };
-        let options = FetchOptions { timeout: TIMEOUT, max_body: MAX_BODY, follow_redirects: false };
+        let options = FetchOptions {
+            timeout: TIMEOUT,
+            max_body: MAX_BODY,
+            follow_redirects: false,
+            ..FetchOptions::default()
+        };
         let reply =
             self.cx.fetch_with(request.body(bytes)?, options).await.map_err(|error| {
                 match Error::from(error) {

@@ -28,33 +28,6 @@ impl Credentials {
     }
 }
 
-/// The key that PostgREST and this module take for the service role.
-pub(crate) fn secret_keys(cx: &Context) -> Vec<Secret> {
-    keys(cx, "SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY")
-}
-
-/// The key that says which project is called, and no more.
-pub(crate) fn publishable_keys(cx: &Context) -> Vec<Secret> {
-    keys(cx, "SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY")
-}
-
-/// The new keys, the one named `default` first, then the legacy one.
-fn keys(cx: &Context, dictionary: &str, legacy: &str) -> Vec<Secret> {
-    let mut keys = Vec::new();
-    if let Some(text) = cx.secret(dictionary)
-        && let Ok(Value::Object(named)) = serde_json::from_str(text.expose())
-    {
-        for (name, key) in &named {
-            if let Value::String(key) = key {
-                let place = if name == "default" { 0 } else { keys.len() };
-                keys.insert(place, Secret::new(key.as_str()));
-            }
-        }
-    }
-    keys.extend(cx.secret(legacy).cloned());
-    keys
-}
-
 pub(crate) fn require_service(cx: &Context) -> Result<()> {
     let shown = cx.credentials();
     if let Some(key) = &shown.service_key {
@@ -67,7 +40,7 @@ pub(crate) fn require_service(cx: &Context) -> Result<()> {
             .fold(false, |matched, known| Secret::new(known.trim()).matches(key.expose()) | matched);
         return if matched { Ok(()) } else { Err(refused("the service key is wrong")) };
     }
-    let known = secret_keys(cx);
+    let known = &cx.host().secrets().service_keys;
     let matched = [&shown.api_key, &shown.bearer]
         .into_iter()
         .flatten()

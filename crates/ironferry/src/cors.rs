@@ -35,7 +35,8 @@ pub(crate) fn allow_origin(cx: &Context, origin: Option<&HeaderValue>, headers: 
         return;
     }
     headers.append(VARY, HeaderValue::from_static("origin"));
-    let known = |origin: &&HeaderValue| allowed.split(',').any(|one| one.trim().as_bytes() == origin.as_bytes());
+    let known =
+        |origin: &&HeaderValue| allowed.split(',').any(|one| one.trim().as_bytes() == origin.as_bytes());
     if let Some(origin) = origin.filter(known) {
         headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     }

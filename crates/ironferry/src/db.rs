@@ -8,7 +8,7 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::{Context, Error, FetchOptions, Result, Secret, auth, from_json};
+use crate::{Context, Error, FetchOptions, Result, Secret, from_json};
 
 const APIKEY: HeaderName = HeaderName::from_static("apikey");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
@@ -231,7 +231,12 @@ impl Query {
         if let Some(prefer) = prefer {
             request.headers_mut().insert(PREFER, HeaderValue::from_static(prefer));
         }
-        let options = FetchOptions { timeout: TIMEOUT, max_body: MAX_BODY, follow_redirects: false };
+        let options = FetchOptions {
+            timeout: TIMEOUT,
+            max_body: MAX_BODY,
+            follow_redirects: false,
+            reply_headers: false,
+        };
         let reply = self.cx.fetch_with(request, options).await.map_err(|error| {
             Error::unavailable("the database cannot be reached").code("DATABASE_UNAVAILABLE").source(error)
         })?;
@@ -254,17 +259,18 @@ fn convert(request: &reqwest::Request) -> Result<http::Request<Bytes>> {
 
 /// New keys travel in `apikey` alone; a legacy key is a JWT and goes into both headers.
 fn authorize(cx: &Context, role: Role, headers: &mut http::HeaderMap) -> Result<()> {
+    let secrets = cx.host().secrets();
     let (key, bearer) = match role {
         Role::Service => {
-            let key = auth::secret_keys(cx).into_iter().next();
+            let key = secrets.service_keys.first();
             let key = key.ok_or_else(|| Error::missing_secret("SUPABASE_SECRET_KEYS"))?;
-            let bearer = (!key.expose().starts_with("sb_")).then(|| key.clone());
+            let bearer = (!key.expose().starts_with("sb_")).then_some(key);
             (key, bearer)
         }
         Role::Caller => {
-            let key = auth::publishable_keys(cx).into_iter().next();
+            let key = secrets.publishable_keys.first();
             let key = key.ok_or_else(|| Error::missing_secret("SUPABASE_PUBLISHABLE_KEYS"))?;
-            (key, cx.credentials().bearer.clone())
+            (key, cx.credentials().bearer.as_ref())
         }
     };
     headers.insert(APIKEY, header_value(key.expose())?);

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 
 /// A secret. `Debug` and `Display` hide it; [`Secret::expose`] is the only way in.
@@ -50,6 +51,10 @@ pub struct Secrets {
     // A dozen entries: looking through them is smaller and no slower than hashing.
     by_name: Vec<(String, Secret)>,
     sensitive: Vec<Secret>,
+    /// What PostgREST and this module take for the service role.
+    pub(crate) service_keys: Vec<Secret>,
+    /// What says which project is called, and no more.
+    pub(crate) publishable_keys: Vec<Secret>,
 }
 
 /// Shorter values are too likely to be a part of something harmless.
@@ -71,7 +76,27 @@ impl Secrets {
             .filter(|part| part.len() >= SHORTEST_SCRUBBED)
             .map(Secret::new)
             .collect();
-        Self { by_name, sensitive }
+        let mut secrets = Self { by_name, sensitive, ..Self::default() };
+        secrets.service_keys = secrets.keys("SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY");
+        secrets.publishable_keys = secrets.keys("SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY");
+        secrets
+    }
+
+    /// The new keys, the one named `default` first, then the legacy one.
+    fn keys(&self, dictionary: &str, legacy: &str) -> Vec<Secret> {
+        let mut keys = Vec::new();
+        if let Some(text) = self.get(dictionary)
+            && let Ok(Value::Object(named)) = serde_json::from_str(text.expose())
+        {
+            for (name, key) in &named {
+                if let Value::String(key) = key {
+                    let place = if name == "default" { 0 } else { keys.len() };
+                    keys.insert(place, Secret::new(key.as_str()));
+                }
+            }
+        }
+        keys.extend(self.get(legacy).cloned());
+        keys
     }
 
     /// The value of this name.

@@ -29,7 +29,16 @@ extern "C" {
     pub type Shim;
 
     #[wasm_bindgen(method)]
-    fn fetch(this: &Shim, effect: u32, head: &str, body: &[u8], timeout_ms: f64, max_body: f64, follow: bool);
+    fn fetch(
+        this: &Shim,
+        effect: u32,
+        head: &str,
+        body: &[u8],
+        timeout_ms: f64,
+        max_body: f64,
+        follow: bool,
+        heads: bool,
+    );
     #[wasm_bindgen(method)]
     fn sleep(this: &Shim, effect: u32, ms: f64);
     #[wasm_bindgen(method)]
@@ -346,7 +355,8 @@ impl Host for ShimHost {
         #[allow(clippy::cast_precision_loss)] // a limit above 2^53 bytes is no limit
         let effect = self.effect(|shim, id| {
             let (timeout, limit) = (millis(options.timeout), options.max_body as f64);
-            shim.fetch(id, &head, request.body(), timeout, limit, options.follow_redirects);
+            let (follow, heads) = (options.follow_redirects, options.reply_headers);
+            shim.fetch(id, &head, request.body(), timeout, limit, follow, heads);
         });
         Box::pin(async move {
             let outcome = effect.await?;

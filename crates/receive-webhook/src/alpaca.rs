@@ -206,7 +206,12 @@ impl Alpaca {
                 code: "SETTING".into(),
                 message: "ALPACA_API_URL or its key is malformed".into(),
             })?;
-        let options = FetchOptions { timeout: ANSWER_WITHIN, max_body: 1_000_000, follow_redirects: false };
+        let options = FetchOptions {
+            timeout: ANSWER_WITHIN,
+            max_body: 1_000_000,
+            follow_redirects: false,
+            ..FetchOptions::default()
+        };
         let reply =
             cx.fetch_with(request, options).await.map_err(|error| Failure::Unknown(error.to_string()))?;
         let status = reply.status();

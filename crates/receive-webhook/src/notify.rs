@@ -70,7 +70,12 @@ async fn send(cx: &Context, one: &Notification) -> Result<()> {
     let request =
         http::Request::post(target).header(CONTENT_TYPE, "application/json").body(body.to_string().into())?;
     // A redirect could lead inside.
-    let options = FetchOptions { timeout: ANSWER_WITHIN, max_body: 100_000, follow_redirects: false };
+    let options = FetchOptions {
+        timeout: ANSWER_WITHIN,
+        max_body: 100_000,
+        follow_redirects: false,
+        ..FetchOptions::default()
+    };
     let reply = cx.fetch_with(request, options).await?;
     match reply.status().as_u16() {
         200..300 => Ok(()),

@@ -88,7 +88,12 @@ async fn ask(cx: &Context, token: &Secret, ticket: Option<&Secret>) -> Result<Re
         .header(AUTHORIZATION, bearer)
         .header(ACCEPT, HeaderValue::from_static("application/json"))
         .body(Bytes::new())?;
-    let options = FetchOptions { timeout: TIMEOUT, max_body: LARGEST, follow_redirects: false };
+    let options = FetchOptions {
+        timeout: TIMEOUT,
+        max_body: LARGEST,
+        follow_redirects: false,
+        ..FetchOptions::default()
+    };
     let reply = match cx.fetch_with(request, options).await {
         Ok(reply) => reply,
         Err(error) => return Ok(Err(Outcome::Refused(format!("Tradovate cannot be reached: {error}")))),

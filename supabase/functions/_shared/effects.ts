@@ -29,6 +29,7 @@ export class Effects {
     timeout: number,
     maxBody: number,
     follow: boolean,
+    heads: boolean,
   ): void {
     const [line, ...rest] = head.split("\n");
     const [method, url] = line.split(" ");
@@ -49,7 +50,7 @@ export class Effects {
       const received = await readBody(response, maxBody);
       if (received === undefined) throw TOO_LARGE;
       let lines = "";
-      for (const [name, value] of response.headers) lines += `${name}: ${value}\n`;
+      if (heads) for (const [name, value] of response.headers) lines += `${name}: ${value}\n`;
       return [response.status, lines, received];
     };
     // The view is of the module's memory, which may move before the request is sent.

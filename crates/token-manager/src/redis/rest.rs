@@ -41,7 +41,8 @@ pub(super) async fn send(
         .header(AUTHORIZATION, bearer)
         .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
         .body(Bytes::from(body))?;
-    let options = FetchOptions { timeout, max_body: LARGEST, follow_redirects: false };
+    let options =
+        FetchOptions { timeout, max_body: LARGEST, follow_redirects: false, ..FetchOptions::default() };
     let reply = cx.fetch_with(request, options).await.map_err(gone)?;
     match reply.status() {
         StatusCode::OK => {}

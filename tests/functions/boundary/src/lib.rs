@@ -81,6 +81,7 @@ async fn fetch(request: &Request, cx: &Context) -> Result<Response> {
         timeout: Duration::from_millis(request.query_or("timeout", 5_000)?),
         max_body: request.query_or("max", 1_000_000)?,
         follow_redirects: request.query_or("follow", true)?,
+        reply_headers: request.query_or("headers", true)?,
     };
     let method = request.query_or("method", http::Method::GET)?;
     let body = request.query("body").unwrap_or_default();
