@@ -50,7 +50,7 @@ export class Effects {
       const received = await readBody(response, maxBody);
       if (received === undefined) throw TOO_LARGE;
       let lines = "";
-      if (heads) for (const [name, value] of response.headers) lines += `${name}: ${value}\n`;
+      if (heads) { for (const [name, value] of response.headers) lines += `${name}: ${value}\n`; }
       return [response.status, lines, received];
     };
     // The view is of the module's memory, which may move before the request is sent.
