@@ -17,6 +17,7 @@ pub mod load;
 pub mod management;
 pub mod origins;
 pub mod redis;
+pub mod report;
 pub mod s3;
 pub mod server;
 pub mod tokens;

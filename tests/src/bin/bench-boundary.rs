@@ -10,6 +10,7 @@ use clap::Parser;
 use http::Request;
 use ironferry_tests::lab::project;
 use ironferry_tests::load::{self, Load, Measured};
+use ironferry_tests::report::{Bound, Output, Rounds, Section, Table};
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
@@ -30,10 +31,13 @@ struct Arguments {
     /// Bytes of the JSON body
     #[arg(long, default_value_t = 1_000)]
     bytes: usize,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
+
+const METHOD: &str = "`POST /boundary/echo` with a JSON body, straight to the server's port: a bare `Deno.serve` \
+    that reads and writes the same headers (`benches/boundary/bare.ts`), the same on Hono, and the SDK's echo in \
+    Rust. Each in a process of its own, warmed up, then in turns; ratios are turn by turn against the bare one.";
 
 /// A server that echoes.
 struct Server {
@@ -67,17 +71,14 @@ async fn main() -> Result<()> {
         load::run(turn, server.port, &request).await?;
     }
     for round in 0..asked.rounds {
-        if !asked.json {
-            eprintln!("round {} of {}", round + 1, asked.rounds);
-        }
+        eprintln!("round {} of {}", round + 1, asked.rounds);
         for server in &mut servers {
             let measured = load::run(turn, server.port, &request).await?;
             ensure!(measured.failed == 0, "{}: {} requests failed", server.name, measured.failed);
             server.turns.push(measured);
         }
     }
-    show(&servers, asked.json);
-    Ok(())
+    asked.output.finish(&[section(&asked, &servers)])
 }
 
 fn request(bytes: usize) -> Result<Request<Bytes>> {
@@ -134,37 +135,25 @@ async fn check(server: &Server, request: &Request<Bytes>) -> Result<()> {
     Ok(())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values.get(values.len() / 2).copied().unwrap_or_default()
-}
-
-fn show(servers: &[Server], as_json: bool) {
-    let rate = |server: &Server| server.turns.iter().map(|turn| turn.per_second).collect::<Vec<_>>();
-    let base = rate(&servers[0]);
-    let mut rows = Vec::new();
-    if !as_json {
-        println!(
-            "| echo | requests/s | lowest–highest | p50 ms | p99 ms | ratio |\n|---|---:|---:|---:|---:|---:|"
-        );
-    }
+fn section(asked: &Arguments, servers: &[Server]) -> Section {
+    let mut section = Section::new("The boundary", METHOD)
+        .fact("rounds", asked.rounds)
+        .fact("seconds a turn", asked.seconds)
+        .fact("connections", asked.connections)
+        .fact("bytes of the body", asked.bytes);
+    let rates = |server: &Server| server.turns.iter().map(|turn| turn.per_second).collect::<Rounds>();
+    let base = rates(&servers[0]);
+    let mut table = Table::new(["echo", "requests/s", "p50 ms", "p99 ms", "ratio"]);
     for server in servers {
-        let rates = rate(server);
-        // Turn by turn, so that what else the machine does is the same for both.
-        let ratio = median(rates.iter().zip(&base).map(|(this, base)| this / base).collect());
-        let at = |share: f64| median(server.turns.iter().map(|turn| turn.quantile(share)).collect());
-        let (low, high) =
-            rates.iter().fold((f64::MAX, 0.0_f64), |(low, high), one| (low.min(*one), high.max(*one)));
-        let (name, rate, p50, p99) = (server.name, median(rates), at(0.5), at(0.99));
-        if as_json {
-            rows.push(
-                json!({ "name": name, "per_second": rate, "p50_ms": p50, "p99_ms": p99, "ratio": ratio }),
-            );
-        } else {
-            println!("| {name} | {rate:.0} | {low:.0}–{high:.0} | {p50:.2} | {p99:.2} | {ratio:.2} |");
+        let rate = rates(server);
+        let ratio = rate.against(&base);
+        let at = |share: f64| server.turns.iter().map(|turn| turn.quantile(share)).collect::<Rounds>();
+        table.row([server.name.into(), rate.cell(0), at(0.5).cell(2), at(0.99).cell(2), ratio.cell(2)]);
+        if server.name == "Ironferry" {
+            let what = "the SDK's echo, requests/s against bare `Deno.serve`";
+            section.target(what, Bound::AtLeast(0.85), ratio.median(), "×");
         }
     }
-    if as_json {
-        println!("{}", json!(rows));
-    }
+    section.table(table);
+    section
 }
