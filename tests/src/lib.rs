@@ -16,6 +16,7 @@ pub mod lab;
 pub mod load;
 pub mod management;
 pub mod origins;
+pub mod process;
 pub mod redis;
 pub mod report;
 pub mod s3;

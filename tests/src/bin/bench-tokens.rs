@@ -8,6 +8,7 @@ use clap::Parser;
 use ferry::stack::Options;
 use ironferry_tests::lab::{Db, Lab, project};
 use ironferry_tests::redis;
+use ironferry_tests::report::{Bound, Output, Rounds, Section, Table, number};
 use ironferry_tests::tokens::jwt;
 use serde_json::json;
 
@@ -21,10 +22,16 @@ struct Arguments {
     /// How often each is measured; the median counts
     #[arg(long, default_value_t = 5)]
     rounds: u32,
-    /// Print one JSON object instead of a table
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
+
+const METHOD: &str = "A sync of Redis into Postgres by `token-manager` and by `benches/tokens/token-twin`, which does \
+    the same job with npm:redis, WebCrypto and supabase-js in the same Deno, on the same stack, in turns. Pipelined \
+    asks Redis for a page of keys at once; one call after the other is what the earlier implementations do. The \
+    first sync finds empty tables, the next one finds all of it known, as every half hour's does. The rows, \
+    mappings and events that they leave are compared and are the same. The ratio is how many times the others \
+    take, round by round.";
 
 const OURS: (&str, &str) = ("token-manager", "/token-manager?action=sync");
 const PIPELINED: (&str, &str) = ("TypeScript, pipelined", "/token-twin?mode=pipelined");
@@ -48,7 +55,11 @@ async fn main() -> Result<()> {
         .collect();
     redis::run(lab.stack.redis_url(), &commands.concat()).await?;
 
-    let mut measured = [(OURS, vec![], vec![]), (PIPELINED, vec![], vec![]), (SEQUENTIAL, vec![], vec![])];
+    let mut measured = [
+        (OURS, Rounds::default(), Rounds::default()),
+        (PIPELINED, Rounds::default(), Rounds::default()),
+        (SEQUENTIAL, Rounds::default(), Rounds::default()),
+    ];
     let mut left = Vec::new();
     for round in 0..=asked.rounds {
         for ((_, path), first, again) in &mut measured {
@@ -58,15 +69,15 @@ async fn main() -> Result<()> {
             left.push(result(&db).await?);
             // The first round finds cold code and empty caches.
             if round > 0 {
-                first.push(took.0);
-                again.push(took.1);
+                first.push(took.0.as_secs_f64());
+                again.push(took.1.as_secs_f64());
             }
         }
     }
     left.dedup();
     ensure!(left.len() == 1, "they did not leave the same: {left:?}");
-    report(&asked, &measured);
-    lab.stop().await
+    lab.stop().await?;
+    asked.output.finish(&[section(&asked, &measured)])
 }
 
 async fn sync(lab: &Lab, path: &str, tokens: u32) -> Result<Duration> {
@@ -90,36 +101,32 @@ async fn result(db: &Db) -> Result<String> {
     db.text(query, &[]).await
 }
 
-type Measured = ((&'static str, &'static str), Vec<Duration>, Vec<Duration>);
+type Measured = ((&'static str, &'static str), Rounds, Rounds);
 
-fn median(times: &[Duration]) -> f64 {
-    let mut times = times.to_vec();
-    times.sort_unstable();
-    times.get(times.len() / 2).map_or(f64::NAN, Duration::as_secs_f64)
-}
-
-fn report(asked: &Arguments, measured: &[Measured]) {
-    let ours = &measured[0];
-    if asked.json {
-        let told = measured.iter().map(|((name, _), first, again)| {
-            json!({ "name": name, "first_seconds": median(first), "again_seconds": median(again) })
-        });
-        println!("{}", json!({ "tokens": asked.tokens, "results": told.collect::<Vec<_>>() }));
-        return;
-    }
-    println!(
-        "\n| {} tokens | first sync, s | tokens/s | ratio | sync again, s | tokens/s | ratio |",
-        asked.tokens
-    );
-    println!("|---|---:|---:|---:|---:|---:|---:|");
+fn section(asked: &Arguments, measured: &[Measured]) -> Section {
+    let mut section =
+        Section::new("A sync of tokens", METHOD).fact("tokens", asked.tokens).fact("rounds", asked.rounds);
+    let (_, our_first, our_again) = &measured[0];
+    let mut table =
+        Table::new(["", "first sync, s", "tokens/s", "ratio", "next sync, s", "tokens/s", "ratio"]);
     for ((name, _), first, again) in measured {
-        let (one, two) = (median(first), median(again));
-        println!(
-            "| {name} | {one:.2} | {:.0} | {:.1} | {two:.2} | {:.0} | {:.1} |",
-            f64::from(asked.tokens) / one,
-            one / median(&ours.1),
-            f64::from(asked.tokens) / two,
-            two / median(&ours.2),
-        );
+        let rate = |times: &Rounds| number(f64::from(asked.tokens) / times.median(), 0);
+        table.row([
+            (*name).into(),
+            first.cell(2),
+            rate(first),
+            first.against(our_first).cell(1),
+            again.cell(2),
+            rate(again),
+            again.against(our_again).cell(1),
+        ]);
     }
+    section.table(table);
+    for ((name, _), first, again) in &measured[1..] {
+        for (which, theirs, ours) in [("first", first, our_first), ("next", again, our_again)] {
+            let ratio = theirs.against(ours).median();
+            section.target(&format!("token sync, {which}, against {name}"), Bound::AtLeast(3.0), ratio, "×");
+        }
+    }
+    section
 }

@@ -1,0 +1,26 @@
+//! What Linux tells of a running process.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+/// CPU time so far, of all its threads, in user and system; in steps of 10 ms.
+pub fn cpu(pid: u32) -> Result<Duration> {
+    let stat = read(pid, "stat")?;
+    // The name before it is in brackets and may hold anything.
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |place: usize| fields.get(place).context("a short stat")?.parse::<u64>().context("no ticks");
+    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+}
+
+/// Resident memory in MB.
+pub fn resident_mb(pid: u32) -> Result<f64> {
+    let status = read(pid, "status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()? / 1_024.0)
+}
+
+fn read(pid: u32, file: &str) -> Result<String> {
+    let path = format!("/proc/{pid}/{file}");
+    std::fs::read_to_string(&path).context(path)
+}
