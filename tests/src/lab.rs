@@ -67,6 +67,18 @@ impl Lab {
         Ok(Db(client))
     }
 
+    /// Where a function itself listens on 127.0.0.1, for a load that is not to be slowed by the gateway.
+    pub fn port(&self, function: &str) -> Result<u16> {
+        let parts = self.stack.state().parts;
+        let part = parts.iter().find(|part| part.function && part.name == function);
+        part.and_then(|part| part.port).with_context(|| format!("{function} does not run"))
+    }
+
+    /// The process of a function.
+    pub fn pid(&self, function: &str) -> Result<u32> {
+        self.stack.function_pid(function).with_context(|| format!("{function} does not run"))
+    }
+
     /// Sets a scheduled job going.
     pub async fn schedule(&self, db: &Db, job: &str, schedule: &str) -> Result<()> {
         let set =

@@ -1,5 +1,6 @@
 //! Load on a server: so many connections, each sending its next request when the last is answered.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -36,20 +37,37 @@ impl Measured {
     /// The time within which this share of the answers came, in milliseconds.
     #[must_use]
     pub fn quantile(&self, share: f64) -> f64 {
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
-        let place = (self.times.len() as f64 * share) as usize;
-        self.times.get(place.min(self.times.len().saturating_sub(1))).copied().unwrap_or_default()
+        crate::report::quantile(&self.times, share)
     }
 }
 
 /// Sends this request over and over to `127.0.0.1:port`. Any status but 2xx counts as failed.
 pub async fn run(load: Load, port: u16, request: &Request<Bytes>) -> Result<Measured> {
-    let started = Instant::now();
-    let until = started + load.duration;
-    let senders = (0..load.connections).map(|_| tokio::spawn(send(port, request.clone(), until)));
+    let until = Instant::now() + load.duration;
+    drive(load.connections, port, |_| (Instant::now() < until).then(|| request.clone())).await
+}
+
+/// Sends so many requests to `127.0.0.1:port`, made of their numbers from 0 on.
+pub async fn run_all(
+    connections: usize,
+    port: u16,
+    requests: usize,
+    request: impl Fn(usize) -> Request<Bytes>,
+) -> Result<Measured> {
+    drive(connections, port, |number| (number < requests).then(|| request(number))).await
+}
+
+/// Until there is no next request.
+async fn drive(
+    connections: usize,
+    port: u16,
+    request: impl Fn(usize) -> Option<Request<Bytes>>,
+) -> Result<Measured> {
+    let (started, sent) = (Instant::now(), AtomicUsize::new(0));
+    let next = || request(sent.fetch_add(1, Ordering::Relaxed));
+    let all = futures_util::future::try_join_all((0..connections).map(|_| send(port, &next))).await?;
     let mut measured = Measured::default();
-    for sender in senders.collect::<Vec<_>>() {
-        let (times, failed) = sender.await??;
+    for (times, failed) in all {
         measured.failed += failed;
         measured.times.extend(times);
     }
@@ -59,22 +77,22 @@ pub async fn run(load: Load, port: u16, request: &Request<Bytes>) -> Result<Meas
     measured.per_second = answers / started.elapsed().as_secs_f64();
     measured.times.sort_by(f64::total_cmp);
     if measured.answers == 0 {
-        bail!("port {port} answered nothing within {:?}", load.duration);
+        bail!("port {port} answered nothing");
     }
     Ok(measured)
 }
 
-async fn send(port: u16, request: Request<Bytes>, until: Instant) -> Result<(Vec<f64>, usize)> {
+async fn send(port: u16, next: &impl Fn() -> Option<Request<Bytes>>) -> Result<(Vec<f64>, usize)> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await.with_context(|| format!("port {port}"))?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     // It ends with the sender.
     tokio::spawn(connection);
     let (mut times, mut failed) = (Vec::new(), 0);
-    while Instant::now() < until {
-        let begun = Instant::now();
+    while let Some(request) = next() {
         sender.ready().await?;
-        let reply = sender.send_request(request.clone().map(Full::new)).await?;
+        let begun = Instant::now();
+        let reply = sender.send_request(request.map(Full::new)).await?;
         failed += usize::from(!reply.status().is_success());
         reply.into_body().collect().await?;
         times.push(begun.elapsed().as_secs_f64() * 1_000.0);

@@ -117,7 +117,7 @@ async fn measure(name: &str, companies: u32, concurrency: u32, asked: &Arguments
     site.reset_stats();
 
     eprintln!("{name}: collecting");
-    let cpu_before = process::cpu(pid(&lab)?)?;
+    let cpu_before = process::cpu(lab.pid("collect-dex")?)?;
     let started = Instant::now();
     while left(&db).await? > 0 {
         db.run("select private.collect_dex_tick()").await?;
@@ -130,9 +130,9 @@ async fn measure(name: &str, companies: u32, concurrency: u32, asked: &Arguments
     let measured = Measured {
         companies,
         wall: started.elapsed(),
-        cpu: process::cpu(pid(&lab)?)?.saturating_sub(cpu_before),
+        cpu: process::cpu(lab.pid("collect-dex")?)?.saturating_sub(cpu_before),
         calls: db.count("select count(*) from public.collection_runs", &[]).await?,
-        resident_mb: process::resident_mb(pid(&lab)?)?,
+        resident_mb: process::resident_mb(lab.pid("collect-dex")?)?,
         most_at_once: site.stats().most_at_once,
     };
     let stored = db.count("select count(*) from public.dex_captures", &[]).await?;
@@ -146,8 +146,4 @@ async fn measure(name: &str, companies: u32, concurrency: u32, asked: &Arguments
 
 async fn left(db: &Db) -> Result<i64> {
     db.count("select count(*) from public.collection_state where last_succeeded_at is null", &[]).await
-}
-
-fn pid(lab: &Lab) -> Result<u32> {
-    lab.stack.function_pid("collect-dex").ok_or_else(|| anyhow::anyhow!("collect-dex does not run"))
 }

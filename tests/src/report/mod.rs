@@ -193,10 +193,28 @@ impl Rounds {
         self.0.push(value);
     }
 
-    /// The one in the middle; NaN without rounds.
+    /// The one in the middle, or between the two there; NaN without rounds.
     #[must_use]
     pub fn median(&self) -> f64 {
-        quantile(&self.sorted(), 0.5)
+        let sorted = self.sorted();
+        let half = sorted.len() / 2;
+        if sorted.is_empty() || sorted.len() % 2 == 1 {
+            return quantile(&sorted, 0.5);
+        }
+        f64::midpoint(sorted[half - 1], sorted[half])
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The mean; NaN without rounds.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // some thousands
+    pub fn mean(&self) -> f64 {
+        self.sum() / self.0.len() as f64
     }
 
     /// The sum of all.
