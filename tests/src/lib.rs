@@ -12,6 +12,7 @@ pub mod alpaca;
 pub mod captures;
 pub mod dex_site;
 pub mod http;
+pub mod instance;
 pub mod lab;
 pub mod load;
 pub mod management;

@@ -22,7 +22,7 @@ fn main() -> Result<()> {
     let Some(folder) = asked.page else {
         for file in &asked.what {
             for section in report::read(Path::new(file))? {
-                println!("\n{}", report::markdown(&section));
+                print!("\n{}", report::markdown(&section));
             }
         }
         return Ok(());

@@ -54,7 +54,7 @@ fn table(table: &Table) -> String {
         let words = table.rows.iter().filter_map(|row| row.get(column)).any(
             |cell| matches!(cell, Cell::Text(text) if !text.is_empty() && !text.starts_with(is_numeric)),
         );
-        text += if words || column == 0 { "---|" } else { "---:|" };
+        text += if words { "---|" } else { "---:|" };
     }
     text += "\n";
     for row in &table.rows {

@@ -36,7 +36,7 @@ impl Output {
             println!("{data}");
         } else {
             for section in sections {
-                println!("\n{}", markdown::section(section));
+                print!("\n{}", markdown::section(section));
             }
         }
         Ok(())
@@ -144,7 +144,8 @@ impl Table {
 pub enum Cell {
     /// A number with so many digits after its point, and the lowest and highest of its rounds.
     Number {
-        /// The median where there were rounds.
+        /// The median where there were rounds; `null` in JSON when there is no number.
+        #[serde(deserialize_with = "number_or_nan")]
         value: f64,
         /// How many digits are shown after the point.
         digits: usize,
