@@ -148,7 +148,7 @@ export function read(dump: Dump) {
   const columns: Fields[] = [];
   const errors: string[] = [];
   let reads: Fields = {};
-  let [vendor_clock, power_outages]: [string?, Both<number>?] = [];
+  let [vendor_clock, initialised_at, power_outages]: [string?, string?, Both<number>?] = [];
 
   for (const { id, e, line, raw } of segments) {
     const string = (place: number): string | undefined => {
@@ -334,6 +334,9 @@ export function read(dump: Dump) {
           resets: number(10),
         };
         break;
+      case "EA4":
+        initialised_at = moment(1);
+        break;
       case "EA7":
         power_outages = both(2, 1);
         break;
@@ -369,6 +372,7 @@ export function read(dump: Dump) {
     coin_tubes,
     events,
     reads,
+    initialised_at,
     power_outages,
     temperatures,
     vendor_clock,

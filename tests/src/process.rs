@@ -15,8 +15,23 @@ pub fn cpu(pid: u32) -> Result<Duration> {
 
 /// Resident memory in MB.
 pub fn resident_mb(pid: u32) -> Result<f64> {
+    megabytes(pid, "VmRSS:")
+}
+
+/// The most memory that was resident since its start or since [`forget_peak`], in MB.
+pub fn peak_mb(pid: u32) -> Result<f64> {
+    megabytes(pid, "VmHWM:")
+}
+
+/// Begins anew to watch for the most memory.
+pub fn forget_peak(pid: u32) -> Result<()> {
+    let path = format!("/proc/{pid}/clear_refs");
+    std::fs::write(&path, "5").context(path)
+}
+
+fn megabytes(pid: u32, what: &'static str) -> Result<f64> {
     let status = read(pid, "status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).context(what)?;
     Ok(line.trim().trim_end_matches(" kB").trim().parse::<f64>()? / 1_024.0)
 }
 

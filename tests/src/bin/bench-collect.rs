@@ -1,23 +1,30 @@
-//! How long collecting many companies takes, side by side with one at a time.
+//! What collecting many companies costs, beside the same in TypeScript, and how long it takes beside
+//! collecting them one at a time.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use ferry::stack::Options;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use ironferry_tests::calls::Calls;
 use ironferry_tests::dex_site::{Account, Site};
-use ironferry_tests::lab::{Db, Lab};
+use ironferry_tests::lab::{Db, Lab, project};
 use ironferry_tests::process;
-use ironferry_tests::report::{Bound, Output, Section, Table, number};
+use ironferry_tests::report::{Bound, Output, Rounds, Section, Table, count, number};
 use time::OffsetDateTime;
 
-/// Collects synthetic companies from a slow site, as pg_cron does and one at a time, and prints the ratio.
+/// Collects synthetic companies from a slow site as pg_cron does, by `collect-dex` and by its twin in
+/// TypeScript in turns.
 #[derive(Parser)]
-#[command(after_help = "Examples:\n  bench-collect\n  bench-collect --companies 10000 --sample 40 --json")]
+#[command(after_help = "Examples:\n  bench-collect\n  bench-collect --companies 100,1000,10000 --json")]
 struct Arguments {
-    /// Companies
-    #[arg(long, default_value_t = 1_000)]
-    companies: u32,
+    /// How many companies, each in a project of its own
+    #[arg(long, value_delimiter = ',', default_value = "100,1000")]
+    companies: Vec<u32>,
+    /// Turns of each collector; from 10,000 companies on one
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
     /// Companies that are collected one at a time, for comparison
     #[arg(long, default_value_t = 40)]
     sample: u32,
@@ -25,7 +32,7 @@ struct Arguments {
     #[arg(long, default_value_t = 100)]
     latency_ms: u64,
     /// New captures a company
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 3)]
     readings: u32,
     /// Companies at once in each call of the collector
     #[arg(long, default_value_t = 25)]
@@ -34,19 +41,26 @@ struct Arguments {
     output: Output,
 }
 
-const METHOD: &str = "Synthetic companies whose site takes a while for every answer, each with new captures. By \
-    ticks is pg_cron's own way, `private.collect_dex_tick()`; one at a time is what the earlier implementations \
-    do. No capture may be downloaded twice. CPU is that of the whole process, start-up included: all calls of a \
-    tick share one process here, up to eight at a time. A hosted worker lives 150 s, may use 2,000 ms of CPU a \
-    request and 256 MB.";
+const METHOD: &str = "A tick of pg_cron over companies with new captures each, on a simulated site that takes its \
+    time for each answer: log in, list, download, parse, store with sales and events. `collect-dex` and \
+    `benches/collect/collect-dex-ts`, a TypeScript collector with supabase-js and the same functions of the database, \
+    in turns on one stack; before each turn all that was stored is forgotten, and after it what was stored is \
+    compared: the same captures, sales, events, states and results. Database calls are requests to the REST server. \
+    CPU and memory are the function's process, in which all calls of a tick run; CPU includes compiling.";
 
-/// What was measured.
-struct Measured {
-    companies: u32,
+/// The collectors: the name of the function and how it is shown.
+const COLLECTORS: [(&str, &str); 2] = [("collect-dex", "Ironferry"), ("collect-dex-ts", "TypeScript")];
+
+/// Companies of the turn that warms up.
+const WARM: u32 = 50;
+
+/// One turn.
+struct Turn {
     wall: Duration,
     cpu: Duration,
-    calls: i64,
-    resident_mb: f64,
+    runs: i64,
+    database_calls: usize,
+    peak_mb: f64,
     /// Requests that the site had under way together.
     most_at_once: u64,
 }
@@ -54,58 +68,104 @@ struct Measured {
 #[tokio::main]
 async fn main() -> Result<()> {
     let asked = Arguments::parse();
-    let alone = measure("one at a time", asked.sample, 1, &asked).await?;
-    let together = measure("by ticks", asked.companies, asked.concurrency, &asked).await?;
-    let per_company = |one: &Measured| one.wall.as_secs_f64() * 1_000.0 / f64::from(one.companies);
-    let ratio = per_company(&alone) / per_company(&together);
-    let mut section = Section::new("Many companies on a slow site", METHOD)
-        .fact("milliseconds that the site takes", asked.latency_ms)
+    let mut section = Section::new("Collecting many companies", METHOD)
+        .fact("rounds", asked.rounds)
+        .fact("milliseconds an answer of the site", asked.latency_ms)
         .fact("new captures a company", asked.readings)
         .fact("companies at once in a call", asked.concurrency);
-    let mut table = Table::new([
-        "",
+    let mut cost = Table::new([
         "companies",
-        "calls",
-        "at once",
+        "collector",
         "seconds",
         "ms a company",
-        "CPU ms a call",
-        "resident MB",
         "ratio",
+        "database calls a company",
+        "CPU ms a company",
+        "CPU ms a call",
+        "peak MB",
     ]);
-    for (name, one) in [("one at a time", &alone), ("by ticks", &together)] {
-        #[allow(clippy::cast_precision_loss)] // a handful of calls
-        let cpu = one.cpu.as_secs_f64() * 1_000.0 / one.calls as f64;
-        table.row([
-            name.into(),
-            number(f64::from(one.companies), 0),
-            one.calls.to_string().as_str().into(),
-            one.most_at_once.to_string().as_str().into(),
-            number(one.wall.as_secs_f64(), 1),
-            number(per_company(one), 1),
-            number(cpu, 0),
-            number(one.resident_mb, 0),
-            number(per_company(&alone) / per_company(one), 1),
-        ]);
+    let mut flat = Vec::new();
+    let mut ticks = f64::NAN;
+    for &companies in &asked.companies {
+        let turns = measure(companies, asked.concurrency, &COLLECTORS, &asked).await?;
+        let wall = |turns: &[Turn]| rounds(turns, |turn| per(turn.wall, companies));
+        let base = wall(&turns[1]);
+        for ((_, name), turns) in COLLECTORS.iter().zip(&turns) {
+            let cpu = rounds(turns, |turn| per(turn.cpu, companies));
+            #[allow(clippy::cast_precision_loss)] // some thousands
+            let calls = rounds(turns, |turn| turn.database_calls as f64 / f64::from(companies));
+            #[allow(clippy::cast_precision_loss)]
+            let cpu_a_call = rounds(turns, |turn| turn.cpu.as_secs_f64() * 1_000.0 / turn.runs as f64);
+            let wall = wall(turns);
+            cost.row([
+                count(companies as usize),
+                (*name).into(),
+                wall.map(|ms| ms * f64::from(companies) / 1_000.0).cell(1),
+                wall.cell(2),
+                base.against(&wall).cell(2),
+                calls.cell(2),
+                cpu.cell(2),
+                cpu_a_call.cell(0),
+                rounds(turns, |turn| turn.peak_mb).cell(0),
+            ]);
+            if *name == COLLECTORS[0].1 {
+                flat.push((companies, cpu.median(), calls.median()));
+                ticks = wall.median();
+                let what = format!("collector, {companies} companies, as fast as its TypeScript twin");
+                section.target(&what, Bound::AtLeast(1.0), base.against(&wall).median(), "×");
+            }
+        }
     }
-    section.table(table);
-    section.target(
-        "companies collected in a given time against one at a time",
-        Bound::AtLeast(10.0),
-        ratio,
-        "×",
-    );
+    section.table(cost);
+    if let (Some(few), Some(many)) = (flat.first(), flat.last())
+        && flat.len() > 1
+    {
+        let what = |of: &str| format!("collector, {of} a company at {} against {} companies", many.0, few.0);
+        section.target(&what("CPU"), Bound::AtMost(1.2), many.1 / few.1, "×");
+        section.target(&what("database calls"), Bound::AtMost(1.1), many.2 / few.2, "×");
+    }
+    if asked.sample > 0 {
+        let alone = measure(asked.sample, 1, &COLLECTORS[..1], &asked).await?;
+        let one = per(alone[0][0].wall, asked.sample);
+        let mut table = Table::new(["way", "at once", "ms a company"]).caption(
+            "One company at a time, as the earlier implementations do it, and by ticks; both by `collect-dex`:",
+        );
+        let most = |turn: &Turn| count(usize::try_from(turn.most_at_once).unwrap_or_default());
+        table.row(["one at a time".into(), most(&alone[0][0]), number(one, 1)]);
+        table.row(["by ticks".into(), "".into(), number(ticks, 1)]);
+        section.table(table);
+        section.target(
+            "collecting by ticks against one company at a time",
+            Bound::AtLeast(10.0),
+            one / ticks,
+            "×",
+        );
+    }
     asked.output.finish(&[section])
 }
 
-async fn measure(name: &str, companies: u32, concurrency: u32, asked: &Arguments) -> Result<Measured> {
-    let Arguments { readings, latency_ms, .. } = *asked;
-    eprintln!("{name}: making {companies} companies");
-    let concurrency = concurrency.to_string();
-    let lab = Lab::start("bench", &[("COLLECT_CONCURRENCY", &concurrency), ("LOG_LEVEL", "warn")]).await?;
+fn rounds(turns: &[Turn], of: impl Fn(&Turn) -> f64) -> Rounds {
+    turns.iter().map(of).collect()
+}
+
+/// Milliseconds a company.
+fn per(time: Duration, companies: u32) -> f64 {
+    time.as_secs_f64() * 1_000.0 / f64::from(companies)
+}
+
+/// The turns of each collector over so many companies.
+async fn measure(
+    companies: u32,
+    concurrency: u32,
+    collectors: &[(&str, &str)],
+    asked: &Arguments,
+) -> Result<Vec<Vec<Turn>>> {
+    eprintln!("making {companies} companies");
+    let calls = Calls::default();
+    let lab = start(concurrency, &calls).await?;
     let db = lab.db().await?;
     let accounts: Vec<Account> = (1..=companies)
-        .map(|number| Account::synthetic(number, 1, readings, OffsetDateTime::now_utc()))
+        .map(|number| Account::synthetic(number, 1, asked.readings, OffsetDateTime::now_utc()))
         .collect();
     let site = Site::start(0, accounts.clone()).await?;
     stream::iter(&accounts)
@@ -113,37 +173,120 @@ async fn measure(name: &str, companies: u32, concurrency: u32, asked: &Arguments
         .buffer_unordered(16)
         .try_collect::<Vec<_>>()
         .await?;
-    site.set_latency(Duration::from_millis(latency_ms));
-    site.reset_stats();
+    site.set_latency(Duration::from_millis(asked.latency_ms));
+    // The twin's ticks are the same function with another name in it.
+    db.run(
+        "do $$ begin execute replace(replace(pg_get_functiondef('private.collect_dex_tick()'::regprocedure),
+            'call_function(''collect-dex''', 'call_function(''collect-dex-ts'''), 'collect_dex_tick', 'collect_dex_ts_tick');
+         end $$",
+    )
+    .await?;
+    let turns = if companies < 10_000 { asked.rounds } else { 1 };
+    let mut measured: Vec<Vec<Turn>> = collectors.iter().map(|_| Vec::new()).collect();
+    let mut left = Vec::new();
+    for round in 0..=turns {
+        for ((function, name), turns) in collectors.iter().zip(&mut measured) {
+            let due = if round == 0 { WARM.min(companies) } else { companies };
+            eprintln!("{name}: collecting {due} of {companies}");
+            forget(&db, due).await?;
+            site.reset_stats();
+            let turn = collect(&lab, &db, &site, &calls, function).await?;
+            let stored = db.count("select count(*) from public.dex_captures", &[]).await?;
+            ensure!(stored == i64::from(due * asked.readings), "{stored} captures of {due} companies");
+            let again = site.stats().downloaded_again();
+            ensure!(again.is_empty(), "downloaded more than once: {again:?}");
+            if round > 0 {
+                left.push(result(&db).await?);
+                turns.push(turn);
+            }
+        }
+    }
+    left.dedup();
+    ensure!(left.len() == 1, "they did not store the same: {left:#?}");
+    eprintln!("stored alike:\n{}", left[0]);
+    site.stop();
+    lab.stop().await?;
+    Ok(measured)
+}
 
-    eprintln!("{name}: collecting");
-    let cpu_before = process::cpu(lab.pid("collect-dex")?)?;
+async fn start(concurrency: u32, calls: &Calls) -> Result<Lab> {
+    let folder = std::env::temp_dir().join(format!("ironferry-bench-collect-{}", std::process::id()));
+    let mut options = Options::for_tests(project(), &folder);
+    options.extra_functions = vec!["benches/collect/collect-dex-ts".into()];
+    options.function_env = vec![
+        ("ALLOWED_HOSTS".into(), "127.0.0.1".into()),
+        ("COLLECT_CONCURRENCY".into(), concurrency.to_string()),
+        ("LOG_LEVEL".into(), "warn".into()),
+    ];
+    options.listener = Some(calls.listener());
+    Lab::with(options, folder).await
+}
+
+/// Nothing was ever collected, and so many companies are due.
+async fn forget(db: &Db, due: u32) -> Result<()> {
+    db.run(&format!(
+        "update public.collection_state set lease_run_id = null, leased_until = null, last_error = null, skip_reason = null,
+            consecutive_failures = 0, last_started_at = null, last_succeeded_at = null, last_records = null, next_due_at = 'infinity';
+         update public.collection_state set next_due_at = now() where company_id in
+            (select id from public.companies order by company_name limit {due});
+         delete from public.collection_runs;
+         delete from public.dex_captures;
+         delete from public.machine_states;
+         update public.machines set machine_model = null, firmware_version = null, latest_dex_id = null, latest_dex_data = null,
+            latest_dex_parsed = null, latest_errors = '[]', dex_history = '[]', dex_has_errors = false, dex_last_capture = null;
+         truncate public.dex_intervals, public.dex_sales, public.dex_events"
+    ))
+    .await?;
+    // Both begin with tables of the same size, and with the same plans.
+    db.run("vacuum full analyze").await
+}
+
+/// Ticks until none is due.
+async fn collect(lab: &Lab, db: &Db, site: &Site, calls: &Calls, function: &str) -> Result<Turn> {
+    let pid = lab.pid(function)?;
+    process::forget_peak(pid)?;
+    let (_, cpu) = (calls.take(), process::cpu(pid)?);
     let started = Instant::now();
-    while left(&db).await? > 0 {
-        db.run("select private.collect_dex_tick()").await?;
+    let due = "select count(*) from public.collection_state where next_due_at <= now()";
+    while db.count(due, &[]).await? > 0 {
+        db.run(&format!("select private.{}_tick()", function.replace('-', "_"))).await?;
         let idle = "select not exists (select from public.collection_runs where status = 'running')
                     and not exists (select from net.http_request_queue)
                     and exists (select from public.collection_runs)";
         db.wait_for("the end of a tick", Duration::from_secs(170), idle).await?;
         ensure!(started.elapsed() < Duration::from_mins(15), "not done in 15 minutes");
     }
-    let measured = Measured {
-        companies,
+    Ok(Turn {
         wall: started.elapsed(),
-        cpu: process::cpu(lab.pid("collect-dex")?)?.saturating_sub(cpu_before),
-        calls: db.count("select count(*) from public.collection_runs", &[]).await?,
-        resident_mb: process::resident_mb(lab.pid("collect-dex")?)?,
+        cpu: process::cpu(pid)?.saturating_sub(cpu),
+        runs: db.count("select count(*) from public.collection_runs", &[]).await?,
+        database_calls: calls.take().into_values().sum(),
+        peak_mb: process::peak_mb(pid)?,
         most_at_once: site.stats().most_at_once,
-    };
-    let stored = db.count("select count(*) from public.dex_captures", &[]).await?;
-    ensure!(stored == i64::from(companies * readings), "{stored} captures of {companies} companies");
-    let again = site.stats().downloaded_again();
-    ensure!(again.is_empty(), "downloaded more than once: {again:?}");
-    site.stop();
-    lab.stop().await?;
-    Ok(measured)
+    })
 }
 
-async fn left(db: &Db) -> Result<i64> {
-    db.count("select count(*) from public.collection_state where last_succeeded_at is null", &[]).await
+/// What a collection leaves, a line a table: all but times of day and numbers that are dealt out.
+async fn result(db: &Db) -> Result<String> {
+    let results = "(select result from public.collection_runs, jsonb_array_elements(results) as result
+        where status = 'succeeded' and function = 'collect-dex' and triggered_by = 'cron')";
+    let mut lines = Vec::new();
+    for (table, dealt) in [
+        ("public.dex_captures", ",id"),
+        ("public.dex_intervals", ""),
+        ("public.dex_sales", ""),
+        ("public.dex_events", ",id"),
+        ("public.machine_states", ""),
+        ("public.machines", ""),
+        ("public.collection_state", ",next_due_at,last_started_at,last_succeeded_at"),
+        (results, ""),
+    ] {
+        let query = format!(
+            "select count(*) || ' ' || md5(coalesce(string_agg(row, chr(10) order by row), '')) from (
+                select (to_jsonb(one) - '{{created_at,updated_at{dealt}}}'::text[])::text as row from {table} as one
+             ) as listed"
+        );
+        lines.push(format!("{table}: {}", db.text(&query, &[]).await?));
+    }
+    Ok(lines.join("\n"))
 }

@@ -1,0 +1,103 @@
+// The collector in TypeScript, with supabase-js, to be measured beside `collect-dex`: the same runs, leases,
+// batches and rows, by the same functions of the database, one client for all requests.
+//
+// It leaves out what costs little or nothing when all is well: the guard of outbound addresses, keys
+// compared in constant time, sites behind SITE_URL, pauses, the mark on a login that was refused, logs,
+// and what benches/dex/parser.ts does not know of real machines.
+
+import { type Claim, collect, type Collected } from "./company.ts";
+import { Budget, call } from "./store.ts";
+
+interface Result extends Partial<Collected> {
+  company_id: string;
+  company_name: string;
+  success: boolean;
+  error?: string;
+  skipped?: string;
+}
+
+const SERVICE = Deno.env.get("SERVICE_API_KEY");
+const CONCURRENCY = Number(Deno.env.get("COLLECT_CONCURRENCY") ?? 25);
+const LEASE_SECONDS = 150;
+
+declare const EdgeRuntime: { waitUntil(work: Promise<unknown>): void };
+
+Deno.serve(async (request) => {
+  if (request.headers.get("x-service-key") !== SERVICE) return new Response(null, { status: 401 });
+  const { triggered_by } = await request.json();
+  const id = crypto.randomUUID();
+  EdgeRuntime.waitUntil(run(id, triggered_by === "cron" ? "cron" : "manual"));
+  return Response.json({ success: true, run_id: id }, { status: 202 });
+});
+
+async function run(id: string, trigger: string): Promise<void> {
+  const results: Result[] = [];
+  let failure: string | undefined;
+  try {
+    await collectDue(id, trigger, results);
+  } catch (error) {
+    failure = String(error);
+  }
+  const tried = results.filter((one) => one.skipped === undefined);
+  const summary = {
+    success: failure === undefined,
+    run_id: id,
+    companiesProcessed: tried.length,
+    successfulCollections: tried.filter((one) => one.success).length,
+    totalRecords: tried.reduce((sum, one) => sum + (one.recordsCollected ?? 0), 0),
+    results,
+  };
+  const p_status = failure === undefined ? "succeeded" : "failed";
+  await call("collect_dex_end", { p_run_id: id, p_status, p_summary: summary, p_error: failure });
+}
+
+/** Keeps up to `CONCURRENCY` companies under way until none is due or the budget is spent. */
+async function collectDue(id: string, trigger: string, results: Result[]): Promise<void> {
+  const budget = new Budget();
+  const working = new Set<Promise<void>>();
+  let moreDue = true;
+  for (;;) {
+    const free = CONCURRENCY - working.size;
+    if (moreDue && free * 2 >= CONCURRENCY && budget.isOpen()) {
+      budget.spend();
+      const claims = await call<Claim[]>("collect_dex_claim", {
+        p_run_id: id,
+        p_triggered_by: trigger,
+        p_limit: free,
+        p_lease_seconds: LEASE_SECONDS,
+      });
+      moreDue = claims.length === free;
+      for (const claim of claims) {
+        const work: Promise<void> = collectCompany(id, budget, claim).then((result) => {
+          results.push(result);
+          working.delete(work);
+        });
+        working.add(work);
+      }
+    }
+    if (working.size > 0) await Promise.race(working);
+    else if (!moreDue || !budget.isOpen()) return;
+  }
+}
+
+/** Collects one company and notes how it went. */
+async function collectCompany(id: string, budget: Budget, claim: Claim): Promise<Result> {
+  const { company_id, company_name, skip_reason } = claim;
+  if (skip_reason) return { company_id, company_name, success: false, skipped: skip_reason };
+  const finish = { p_run_id: id, p_company_id: company_id };
+  try {
+    const collected = await collect(budget, claim);
+    budget.spend();
+    if (collected === undefined) {
+      await call("collect_dex_release", { p_run_id: id, p_company_ids: [company_id] });
+      return { company_id, company_name, success: true };
+    }
+    const p_records = collected.recordsCollected;
+    await call("collect_dex_finish", { ...finish, p_success: true, p_records });
+    return { company_id, company_name, success: true, ...collected };
+  } catch (error) {
+    const p_error = error instanceof Error ? error.message : JSON.stringify(error);
+    await call("collect_dex_finish", { ...finish, p_success: false, p_records: 0, p_error });
+    return { company_id, company_name, success: false, error: p_error };
+  }
+}
