@@ -6,7 +6,7 @@
 // and what benches/dex/parser.ts does not know of real machines.
 
 import { type Claim, collect, type Collected } from "./company.ts";
-import { Budget, call } from "./store.ts";
+import { Budget, call, lastRuns } from "./store.ts";
 
 interface Result extends Partial<Collected> {
   company_id: string;
@@ -24,6 +24,7 @@ declare const EdgeRuntime: { waitUntil(work: Promise<unknown>): void };
 
 Deno.serve(async (request) => {
   if (request.headers.get("x-service-key") !== SERVICE) return new Response(null, { status: 401 });
+  if (request.method === "GET") return Response.json({ success: true, runs: await lastRuns() });
   const { triggered_by } = await request.json();
   const id = crypto.randomUUID();
   EdgeRuntime.waitUntil(run(id, triggered_by === "cron" ? "cron" : "manual"));

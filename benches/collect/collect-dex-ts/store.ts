@@ -12,6 +12,16 @@ export async function call<T>(name: string, args: Record<string, unknown>): Prom
   return data as T;
 }
 
+/** The last ten runs, without their results. */
+export async function lastRuns(): Promise<unknown> {
+  const columns = "id,triggered_by,status,started_at,finished_at,companies_processed," +
+    "successful_collections,total_records,error";
+  const { data, error } = await supabase.from("collection_runs").select(columns)
+    .eq("function", "collect-dex").order("started_at", { ascending: false }).range(0, 9);
+  if (error !== null) throw error;
+  return data;
+}
+
 /** As long and as many requests as a run of `collect-dex`, so that both make as many calls. */
 export class Budget {
   #ends = Date.now() + 120_000;

@@ -1,9 +1,11 @@
 // The sync of token-manager in TypeScript, with npm:redis and supabase-js, to be measured beside it.
 // `?mode=pipelined` asks Redis for a page of keys at once; `?mode=sequential` awaits each call, as the
 // implementations before this one do. Same tables, same rows; not one transaction, which it cannot have.
+// `?action=get&account=…` and `?action=status` answer as token-manager does, from what that one stored.
 
 import { createClient as createRedis } from "redis";
 import { createClient } from "@supabase/supabase-js";
+import { fingerprint, open } from "./seal.ts";
 
 interface Row {
   account_name: string;
@@ -38,15 +40,59 @@ const cipher = await crypto.subtle.importKey("raw", raw, "AES-GCM", false, ["enc
 const hmac = await crypto.subtle.importKey("raw", raw, { name: "HMAC", hash: "SHA-256" }, false, ["sign"]);
 const encoder = new TextEncoder();
 
+const SERVICE = env("SERVICE_API_KEY");
+
 Deno.serve(async (request) => {
-  const mode = new URL(request.url).searchParams.get("mode") ?? "pipelined";
+  if (request.headers.get("x-service-key") !== SERVICE) return new Response(null, { status: 401 });
+  const { searchParams } = new URL(request.url);
+  const action = searchParams.get("action");
+  if (action === "get") return await get(request, searchParams.get("account") ?? "");
+  const mode = searchParams.get("mode") ?? "pipelined";
   const redis = await connect();
   try {
+    if (action === "status") return await status(redis);
     return Response.json({ tokens_synced: await sync(redis, mode === "sequential") });
   } finally {
     await redis.close();
   }
 });
+
+async function get(request: Request, account: string): Promise<Response> {
+  const { data, error } = await supabase.rpc("token_get", {
+    p_account: account,
+    p_actor: request.headers.get("user-agent") ?? "unknown",
+    p_request_id: request.headers.get("x-request-id") ?? crypto.randomUUID(),
+  });
+  if (error !== null) return Response.json({ success: false, error: error.message }, { status: 503 });
+  if (data === null || !data.is_active) return Response.json({ error: "Token not found" }, { status: 404 });
+  if (data.is_expired) return Response.json({ error: "Token expired" }, { status: 410 });
+  const { access_token, is_active: _, is_expired: __, ...rest } = data;
+  const token = open(`tradovate_tokens/${data.account_name}`, access_token);
+  return Response.json({ success: true, token, ...rest }, { headers: { "cache-control": "no-store" } });
+}
+
+async function status(redis: Awaited<ReturnType<typeof connect>>): Promise<Response> {
+  const { data, error } = await supabase.rpc("token_status");
+  if (error !== null) return Response.json({ success: false, error: error.message }, { status: 503 });
+  const { recent_tokens, ...status } = data;
+  let [seen, known] = [0, 0];
+  for await (const keys of redis.scanIterator({ MATCH: "token:*", COUNT: BATCH })) {
+    const values = await Promise.all(keys.map((key) => redis.get(key)));
+    const held = keys.flatMap((key, at) => values[at] === null ? [] : [{ key, token: values[at] }]);
+    const p_fingerprints = await Promise.all(held.map(({ token }) => fingerprint(token)));
+    seen += held.length;
+    const p_keys = held.map(({ key }) => key);
+    const compared = await supabase.rpc("token_sync_compare", { p_keys, p_fingerprints });
+    check(compared);
+    known += compared.data;
+  }
+  const sync_needed = seen !== known || seen !== status.key_mappings;
+  return Response.json({
+    success: true,
+    status: { ...status, redis_tokens: seen, sync_needed },
+    recent_tokens,
+  });
+}
 
 function connect() {
   return createRedis({ url: env("REDIS_URL") }).connect();
