@@ -4,7 +4,9 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use order_engine::{Account, Decision, Limits, Outcome, Position, Settings, Signal, Situation, Usage, decide};
+use order_engine::{
+    Account, Decision, Limits, Outcome, Position, Settings, Signal, Situation, Usage, decide,
+};
 use serde::Deserialize;
 
 /// An alert and the situation that it comes into.
@@ -25,7 +27,8 @@ struct Shared {
     cases: Vec<Case>,
 }
 
-static SHARED: Mutex<Shared> = Mutex::new(Shared { input: Vec::new(), output: Vec::new(), cases: Vec::new() });
+static SHARED: Mutex<Shared> =
+    Mutex::new(Shared { input: Vec::new(), output: Vec::new(), cases: Vec::new() });
 
 fn shared() -> MutexGuard<'static, Shared> {
     SHARED.lock().unwrap_or_else(PoisonError::into_inner)
