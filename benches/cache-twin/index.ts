@@ -1,5 +1,7 @@
-// The cache's reads in plain TypeScript, for `scripts/bench cache`: the same layers, checksum, version
-// and headers as the function `cache`, as somebody would write them by hand.
+// The cache's reads in TypeScript with supabase-js, for `scripts/bench cache`: the same layers, checksum,
+// version and headers as the function `cache`, as somebody would write them by hand.
+
+import { createClient } from "@supabase/supabase-js";
 
 interface Entry {
   body: string;
@@ -13,6 +15,7 @@ const MEMORY_MS = Number(env("CACHE_TTL_SECONDS")) * 1_000;
 const FILE_MS = Number(env("CACHE_FILE_TTL_SECONDS")) * 1_000;
 const SECRET = JSON.parse(env("SUPABASE_SECRET_KEYS")).default;
 const SERVICE = env("SERVICE_API_KEY");
+const supabase = createClient(env("SUPABASE_URL"), SECRET, { auth: { persistSession: false } });
 const memory = new Map<string, Entry>();
 
 async function hash(text: string): Promise<string> {
@@ -34,12 +37,8 @@ async function fromFile(key: string): Promise<Entry | undefined> {
 }
 
 async function fromDatabase(project: string, type: string, key: string): Promise<Entry | undefined> {
-  const reply = await fetch(`${env("SUPABASE_URL")}/rest/v1/rpc/cache_load`, {
-    method: "POST",
-    headers: { apikey: SECRET, "content-type": "application/json" },
-    body: JSON.stringify({ p_project: project, p_type: type }),
-  });
-  const row = await reply.json();
+  const { data: row, error } = await supabase.rpc("cache_load", { p_project: project, p_type: type });
+  if (error !== null) throw error;
   if (row.standing !== "sound") return undefined;
   const body = JSON.stringify(row.data);
   const head = JSON.stringify({ sha256: await hash(body), etag: row.etag, checked: Date.now() });

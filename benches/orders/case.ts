@@ -58,8 +58,7 @@ export interface Case {
   };
 }
 
-const decimal = (text?: string) =>
-  text === undefined ? undefined : new Decimal(text);
+const decimal = (text?: string) => text === undefined ? undefined : new Decimal(text);
 
 /** The numbers of an object as decimals. */
 function numbers<T>(fields: T, names: (keyof T)[]): T {

@@ -230,8 +230,7 @@ function pricesOf(
   side: Side,
 ): Pick<Order, "limit_price" | "stop_price" | "trail"> {
   const isCrypto = signal.symbol.class === "crypto";
-  const invalid = (message: string) =>
-    new Refusal("ORDER_TYPE_INVALID", message);
+  const invalid = (message: string) => new Refusal("ORDER_TYPE_INVALID", message);
   const limit = () => {
     const price = signal.limit_price ?? signal.price;
     if (price === undefined) throw invalid("the order needs a limit price");
@@ -315,8 +314,7 @@ function bracket(signal: Signal, side: Side, price?: Decimal): Bracket {
   if (stop?.isZero() || target?.isZero()) {
     throw wrong("a leg's price is below the smallest increment");
   }
-  const below = (a: Decimal, b: Decimal) =>
-    side === "buy" ? a.plus(CENT).lte(b) : a.gte(b.plus(CENT));
+  const below = (a: Decimal, b: Decimal) => side === "buy" ? a.plus(CENT).lte(b) : a.gte(b.plus(CENT));
   const [low, high] = side === "buy" ? ["below", "above"] : ["above", "below"];
   if (stop && target && !below(stop, target)) {
     throw wrong(
@@ -362,8 +360,7 @@ function size(
   if (distance.isZero()) {
     throw new Refusal("SIZE_UNKNOWN", "the stop loss is at the price itself");
   }
-  const how =
-    `${size_value} % of equity ${account.equity} at risk over ${distance} a share`;
+  const how = `${size_value} % of equity ${account.equity} at risk over ${distance} a share`;
   return [money.div(distance), how];
 }
 
@@ -381,14 +378,11 @@ function check(
 ): Reason[] {
   const refusals: Reason[] = [];
   if (order.intent !== "entry") return refusals;
-  const refuse = (code: string, message: string) =>
-    refusals.push({ code, message });
+  const refuse = (code: string, message: string) => refusals.push({ code, message });
   const { name } = order.symbol;
   if (
     limits.allowed_symbols &&
-    !limits.allowed_symbols.some((one) =>
-      one.toUpperCase() === name.toUpperCase()
-    )
+    !limits.allowed_symbols.some((one) => one.toUpperCase() === name.toUpperCase())
   ) {
     refuse("SYMBOL_NOT_ALLOWED", `${name} is not among the allowed symbols`);
   }

@@ -16,11 +16,9 @@ function chance(): () => number {
 export function cases(count: number): unknown[] {
   const next = chance();
   const one = <T>(...from: T[]): T => from[Math.floor(next() * from.length)];
-  const maybe = <T>(share: number, value: T): T | undefined =>
-    next() < share ? value : undefined;
+  const maybe = <T>(share: number, value: T): T | undefined => next() < share ? value : undefined;
   /** Without zeros at the end, which one of the two would keep in its words. */
-  const number = (most: number, digits: number) =>
-    `${Number((next() * most + 0.01).toFixed(digits))}`;
+  const number = (most: number, digits: number) => `${Number((next() * most + 0.01).toFixed(digits))}`;
   const around = (price: string, share: number) =>
     `${Number((Number(price) * (1 + (next() - 0.5) * share)).toFixed(3))}`;
   return Array.from({ length: count }, () => {
@@ -64,9 +62,7 @@ export function cases(count: number): unknown[] {
         shorting_enabled: next() < 0.7,
       },
       position: {
-        quantity: next() < 0.5
-          ? "0"
-          : `${one("", "-")}${number(300, one(0, 0, 3))}`,
+        quantity: next() < 0.5 ? "0" : `${one("", "-")}${number(300, one(0, 0, 3))}`,
         last_price: maybe(0.8, around(price, 0.05)),
       },
       limits: {

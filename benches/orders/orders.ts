@@ -64,9 +64,7 @@ function native(path: string, most: number): Engine {
     } as const,
   );
   const bytes = (at: Deno.PointerValue, length: number) =>
-    at === null
-      ? new Uint8Array()
-      : new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(at, length));
+    at === null ? new Uint8Array() : new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(at, length));
   // Asked for once: the memory moves only when it is too small.
   const input = bytes(symbols.input(BigInt(most)), most);
   const put = (json: Uint8Array) => {
@@ -105,8 +103,7 @@ function inOrder(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).sort());
 }
 
-const parsed = (bytes: Uint8Array): Decision =>
-  JSON.parse(decoder.decode(bytes));
+const parsed = (bytes: Uint8Array): Decision => JSON.parse(decoder.decode(bytes));
 const plainOne = (json: Uint8Array): Uint8Array =>
   encoder.encode(JSON.stringify(decide(read(decoder.decode(json)))));
 
@@ -126,9 +123,7 @@ function checkEqual(
       const got = meaning(parsed(engine.decideOne(json)));
       if (got !== expected) {
         throw new Error(
-          `decisions differ\n  ${
-            decoder.decode(json)
-          }\n  ${got}\n  ${expected}`,
+          `decisions differ\n  ${decoder.decode(json)}\n  ${got}\n  ${expected}`,
         );
       }
     }
@@ -152,8 +147,7 @@ function time(works: (() => number)[], rounds: number): number[][] {
   return took;
 }
 
-const median = (values: number[]) =>
-  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
 /** The median with the lowest and the highest, as the page shows it. */
 function cell(values: number[], digits: number) {
@@ -196,8 +190,7 @@ function section(
   const targets: unknown[] = [];
   for (const [stage, work] of Object.entries(works)) {
     const all = time(work, rounds);
-    const against = (which: number, other: number) =>
-      all[which].map((ms, round) => all[other][round] / ms);
+    const against = (which: number, other: number) => all[which].map((ms, round) => all[other][round] / ms);
     ["native", "wasm", "JavaScript"].forEach((who, which) => {
       const each = { value: CASES / median(all[which]) * 1_000, digits: 0 };
       const ratios = [cell(against(which, 0), 2), cell(against(which, 2), 1)];

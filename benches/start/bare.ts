@@ -1,0 +1,3 @@
+// What a start of Deno itself costs.
+
+Deno.serve(() => new Response());
