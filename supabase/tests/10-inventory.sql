@@ -135,6 +135,7 @@ select set_eq(
         'dex_sales_by_day(date,date,uuid,uuid)', 'dex_sales_by_machine(date,date,uuid)', 'dex_sales_by_product(date,date,uuid,uuid)',
         'dex_events_acknowledge(bigint[])', 'machine_cash_collected(uuid,bigint,timestamp with time zone)',
         'token_store(json,text,text)', 'token_get(text,text,text)', 'token_list(text,integer,boolean,text,integer)',
+        'sealed_batch(text,text,text,integer)', 'sealed_store(text,json)',
         'token_status()', 'token_cleanup(text,text)', 'token_sync_begin(text,text)', 'token_sync_stage(uuid,json)', 'token_sync_seal(uuid,json)',
         'token_sync_finish(uuid)', 'token_sync_fail(uuid,text)', 'token_sync_compare(text[],text[])',
         'token_renew_claim(integer,integer,text)', 'token_renew_store(text,json,text,text)',

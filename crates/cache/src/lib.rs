@@ -26,7 +26,7 @@ mod sources;
 mod validate;
 mod warm;
 
-use ironferry::{Context, Error, Request, Response, Result};
+use ironferry::{Context, Error, Request, Response, Result, seal};
 use serde_json::json;
 
 use audit::Record;
@@ -42,7 +42,7 @@ pub use warm::flush;
 ironferry::export!(handle, shutdown = flush);
 
 /// `GET`, `PUT`, `DELETE /cache/{project}/{type}`, `POST …/refresh`, and for operators `PUT …/source`,
-/// `POST /cache/{project}/keys`, `GET /cache/metrics`, `GET /cache[/{project}]`, `POST /cache/tick`.
+/// `POST /cache/{project}/keys`, `GET /cache/metrics`, `GET /cache[/{project}]`, `POST /cache/tick`, `POST /cache/rotate-key`.
 pub async fn handle(request: Request, cx: Context) -> Result<Response> {
     let settings = Settings::of(&cx)?;
     warm::begin(&cx, &settings).await;
@@ -69,7 +69,7 @@ async fn admitted(
     reply::require_https(request)?;
     let path: Vec<&str> = request.route().split('/').skip(1).filter(|part| !part.is_empty()).collect();
     let project = match path.as_slice() {
-        [] | ["metrics" | "tick"] => "",
+        [] | ["metrics" | "rotate-key" | "tick"] => "",
         [project, ..] => project,
     };
     project.clone_into(&mut record.project);
@@ -112,6 +112,10 @@ async fn route(
         ("POST", ["tick"]) => {
             operator(record)?;
             admin::tick(request, cx, settings).await
+        }
+        ("POST", ["rotate-key"]) => {
+            operator(record)?;
+            seal::reseal(cx, sources::strava::KEYS, "cache").await
         }
         ("POST", [project, "keys"]) => {
             operator(record)?;

@@ -7,6 +7,8 @@ mod caller;
 mod collect;
 mod credentials;
 
+use dex_collector::credentials::KEYS;
+use ironferry::seal::reseal;
 use ironferry::{Context, Error, Request, Response, Result};
 
 pub use collect::{Batching, Reply};
@@ -14,13 +16,15 @@ pub use credentials::NewLogin;
 
 ironferry::export!(handle);
 
-/// `POST /collect-bulk?limit=&offset=` collects, `PUT /collect-bulk/credentials` saves a login.
+/// `POST /collect-bulk?limit=&offset=` collects, `PUT /collect-bulk/credentials` saves a login,
+/// `POST /collect-bulk/rotate-key` seals logins again.
 /// The long path is the one that `SITE_URL` callers use.
 pub async fn handle(request: Request, cx: Context) -> Result<Response> {
     match (request.method().as_str(), request.route()) {
         ("POST", "/" | "/api/dex/collect-bulk") => collect::collect(&request, &cx).await,
         ("PUT", "/credentials") => credentials::save(&request, &cx).await,
-        (_, "/" | "/api/dex/collect-bulk") => Err(Error::method_not_allowed("POST")),
+        ("POST", "/rotate-key") => reseal(&cx, KEYS, "collect-bulk").await,
+        (_, "/" | "/api/dex/collect-bulk" | "/rotate-key") => Err(Error::method_not_allowed("POST")),
         (_, "/credentials") => Err(Error::method_not_allowed("PUT")),
         _ => Err(Error::not_found()),
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::log::Level;
 use crate::request::path;
-use crate::{Context, Error, Host, Request, Response, Result, cors};
+use crate::{Context, Error, Host, Request, Response, Result, cors, keys};
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -37,6 +37,7 @@ pub async fn answer(handle: Handler, host: Rc<dyn Host>, request: Request) -> Re
 
     let outcome = match cors::preflight(&request) {
         Some(reply) => Ok(reply),
+        None if request.route() == keys::ROUTE => keys::answer(&cx),
         None => handle(request, cx.clone()).await,
     };
     let (mut reply, error) = match outcome {

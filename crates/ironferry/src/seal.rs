@@ -8,6 +8,7 @@ use chacha20poly1305::{KeyInit as _, XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 
+pub use crate::reseal::reseal;
 use crate::{Context, Error, Result, Secret};
 
 const NONCE_BYTES: usize = 24;

@@ -104,6 +104,27 @@ impl Secrets {
         self.by_name.iter().find(|(known, _)| known == name).map(|(_, secret)| secret)
     }
 
+    /// The key rings among them, by their form: below a first line, a line each of the name and
+    /// the ids of the keys.
+    pub(crate) fn rings(&self) -> String {
+        let mut lines = String::from("ironferry keys\n");
+        for (name, ring) in &self.by_name {
+            if !name.ends_with("_KEYS") || name.starts_with("SUPABASE_") {
+                continue;
+            }
+            lines.push_str(name);
+            for entry in ring.0.split(',') {
+                // Without a colon it would be a key itself.
+                if let Some((id, _)) = entry.split_once(':') {
+                    lines.push(' ');
+                    lines.push_str(id.trim());
+                }
+            }
+            lines.push('\n');
+        }
+        lines
+    }
+
     /// Replaces each known secret value in a text that is about to leave.
     pub fn scrub(&self, mut text: String) -> String {
         for secret in &self.sensitive {
@@ -138,6 +159,17 @@ mod tests {
             "GET http://127.0.0.1:54321 with [redacted]"
         );
         assert!(secrets.get("EMPTY_KEY").is_none());
+    }
+
+    #[test]
+    fn a_ring_tells_the_ids_of_its_keys_and_nothing_else() {
+        let secrets = Secrets::new([
+            ("SEALING_KEYS".into(), "k2:bmV3, k1:b2xk".into()),
+            ("SUPABASE_SECRET_KEYS".into(), r#"{"default":"sb_secret_abcdef"}"#.into()),
+            ("SITE_URL".into(), "http://a.test".into()),
+            ("BARE_KEYS".into(), "topsecret,topsecret".into()),
+        ]);
+        assert_eq!(secrets.rings(), "ironferry keys\nSEALING_KEYS k2 k1\nBARE_KEYS\n");
     }
 
     #[test]

@@ -145,3 +145,46 @@ fn a_caller_may_ask_for_a_problem_document() {
     assert_eq!((&reply.json()["status"], &reply.json()["detail"]), (&json!(410), &json!("it has expired")));
     assert_eq!(reply.header("x-request-id"), Some("request-1"));
 }
+
+/// 32 bytes of one and of another kind, in base64.
+const RING: [&str; 2] =
+    ["k1:AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=", "k2:AgICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgI="];
+
+async fn sealing(request: Request, cx: Context) -> Result<Response> {
+    if request.method() == http::Method::POST {
+        return ironferry::seal::reseal(&cx, "SEALING_KEYS", "sdk").await;
+    }
+    let ring = ironferry::seal::KeyRing::from_secret(&cx, "SEALING_KEYS")?;
+    Ok(Response::text(200, ring.seal(&cx, "notes/1", &ironferry::Secret::new("the text"))?))
+}
+
+#[test]
+fn a_worker_tells_services_which_keys_it_has_and_nobody_else() {
+    let app = App::new(rows).secret("SEALING_KEYS", &RING.join(","));
+    let service = [("x-service-key", ironferry::testing::SERVICE_KEY)];
+    let reply = app.send("GET", "/rows/.ironferry/keys", &service, "");
+    assert_eq!((reply.status(), &*reply.text()), (200, "ironferry keys\nSEALING_KEYS k1 k2\n"));
+    assert_eq!(app.get("/rows/.ironferry/keys").status(), 401);
+    assert!(app.calls().is_empty(), "the function itself was not asked");
+}
+
+#[test]
+fn texts_under_an_older_key_are_sealed_again_and_those_that_no_key_opens_are_named() {
+    let old = App::new(sealing).secret("SEALING_KEYS", RING[0]).get("/sdk").text();
+    let batch = json!([{ "place": "notes/1", "old_text": old }, { "place": "notes/2", "old_text": old }]);
+    let app = App::new(sealing)
+        .secret("SEALING_KEYS", &[RING[1], RING[0]].join(","))
+        .rpc("sealed_batch", [Answer::json(batch), Answer::json(json!([]))])
+        .rpc("sealed_store", Answer::json(json!(1)));
+    let reply = app.post_as_service("/sdk", "");
+    assert_eq!(
+        reply.json(),
+        json!({ "success": true, "key_id": "k2", "rotated": 1, "unreadable": ["notes/2"], "has_more": false })
+    );
+    let stored = &app.rpc_calls("sealed_store")[0];
+    let text = &stored["p_texts"][0];
+    assert_eq!((&text["place"], &text["old_text"]), (&json!("notes/1"), &json!(old)));
+    assert!(text["new_text"].as_str().unwrap().starts_with("v1.k2."));
+    assert_eq!(app.rpc_calls("sealed_batch")[1]["p_after"], "notes/2", "each text is looked at once");
+    assert_eq!(app.post("/sdk", "").status(), 401, "for services only");
+}

@@ -58,7 +58,7 @@ pub(crate) fn settings(cx: &Context, overrides: &Overrides) -> Result<Settings> 
     })
 }
 
-const KEY_RING: &str = "CREDENTIALS_ENCRYPTION_KEYS";
+pub(crate) const KEY_RING: &str = "CREDENTIALS_ENCRYPTION_KEYS";
 
 /// Seals a value for one column of one row.
 pub(crate) fn seal(cx: &Context, config_id: &str, column: &str, value: &Secret) -> Result<String> {

@@ -22,12 +22,13 @@ mod store;
 mod sweep;
 mod verify;
 
+use ironferry::seal::reseal;
 use ironferry::{Context, Error, Request, Response, Result};
 
 ironferry::export!(handle);
 
 /// `POST /receive-webhook/{config_id}` takes an alert; `/receive-webhook/configs…` and `/limits` are for owners,
-/// `POST /receive-webhook/sweep` for pg_cron.
+/// `POST /receive-webhook/sweep` for pg_cron, `POST /receive-webhook/rotate-key` for a new key.
 pub async fn handle(request: Request, cx: Context) -> Result<Response> {
     let route = request.route().trim_start_matches('/').to_owned();
     let (first, rest) = route.split_once('/').unwrap_or((&route, ""));
@@ -35,7 +36,10 @@ pub async fn handle(request: Request, cx: Context) -> Result<Response> {
         ("configs", rest) => manage::route(&request, &cx, rest).await,
         ("limits", "") => limits::route(&request, &cx).await,
         ("sweep", "") if request.method() == http::Method::POST => sweep::run(&cx),
-        ("sweep", "") => Err(Error::method_not_allowed("POST")),
+        ("rotate-key", "") if request.method() == http::Method::POST => {
+            reseal(&cx, config::KEY_RING, "receive-webhook").await
+        }
+        ("sweep" | "rotate-key", "") => Err(Error::method_not_allowed("POST")),
         (id, "") if is_uuid(id) && request.method() == http::Method::POST => {
             receive::signal(&request, &cx, id).await
         }

@@ -24,6 +24,9 @@ const MOST_PAGES: usize = 50;
 const MARGIN_SECONDS: i64 = 300;
 const DAY_MS: i64 = 86_400_000;
 
+/// The secret that holds the key ring.
+pub(crate) const KEYS: &str = "CREDENTIALS_ENCRYPTION_KEYS";
+
 /// What is sealed.
 #[derive(serde::Serialize, Deserialize)]
 struct Pair {
@@ -205,7 +208,7 @@ fn keep_rich(activities: &mut [Value], before: &Value) {
 
 /// The access token; renewed, and the new pair kept, when it is about to end.
 async fn token(cx: &Context, settings: &Settings, key: &Key, source: &Source) -> Result<Secret> {
-    let ring = KeyRing::from_secret(cx, "CREDENTIALS_ENCRYPTION_KEYS")?;
+    let ring = KeyRing::from_secret(cx, KEYS)?;
     let place = place(key);
     let sealed = source.credentials.as_deref().ok_or_else(|| {
         Error::bad_request("the strava source has no refresh token: save it with one")
@@ -284,5 +287,5 @@ fn place(key: &Key) -> String {
 /// Seals a refresh token that an operator gives.
 pub(crate) fn seal(cx: &Context, key: &Key, refresh_token: &Secret) -> Result<String> {
     let pair = json!({ "refresh_token": refresh_token.expose() }).to_string();
-    KeyRing::from_secret(cx, "CREDENTIALS_ENCRYPTION_KEYS")?.seal(cx, &place(key), &Secret::new(pair))
+    KeyRing::from_secret(cx, KEYS)?.seal(cx, &place(key), &Secret::new(pair))
 }
