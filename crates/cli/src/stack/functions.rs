@@ -14,7 +14,8 @@ use super::process::Spec;
 
 /// What the hosted runtime has and Deno has not. Work that is handed over goes on after the reply
 /// by itself here; the hosted runtime would have to be told. Before a worker ends it hears of it
-/// (`beforeunload`), and what it hands over then is waited for.
+/// (`beforeunload`), and what it hands over then is waited for. A worker that a newer one has replaced
+/// (SIGUSR2) finishes its work first.
 const PRELUDE: &str = r#"const left = new Set();
 globalThis.EdgeRuntime ??= {
   waitUntil(work) {
@@ -22,11 +23,18 @@ globalThis.EdgeRuntime ??= {
     left.add(kept);
   },
 };
-Deno.addSignalListener("SIGTERM", async () => {
-  left.clear();
+const end = async () => {
   dispatchEvent(new CustomEvent("beforeunload", { detail: { reason: "termination" } }));
   await Promise.all(left);
   Deno.exit(0);
+};
+Deno.addSignalListener("SIGTERM", () => {
+  left.clear();
+  end();
+});
+Deno.addSignalListener("SIGUSR2", async () => {
+  while (left.size > 0) await Promise.all(left);
+  await end();
 });
 "#;
 

@@ -59,8 +59,11 @@ pub struct Options {
     pub functions: bool,
     /// False: Postgres does not wait for the disk. Faster, and a power cut loses the database.
     pub durable: bool,
-    /// Whether a function is started again when a file of its folder or of `_shared` changes.
+    /// Whether a function is started again when a file of its folder or of `_shared` changes, and all take
+    /// over what changes in `supabase/functions/.env`.
     pub reload: bool,
+    /// How long workers of before still get every other request after secrets have changed.
+    pub old_workers_serve: Duration,
     /// How long the gateway waits for a reply; 150 s, as hosted.
     pub idle_timeout: Duration,
     /// Told what is going on while the stack starts.
@@ -85,6 +88,7 @@ impl Options {
             functions: true,
             durable: true,
             reload: true,
+            old_workers_serve: Duration::ZERO,
             idle_timeout: gateway::IDLE,
             progress: None,
             listener: None,
@@ -194,6 +198,16 @@ impl Stack {
         self.run(|parts| async move { parts.start(&name).await }).await
     }
 
+    /// Sets secrets of the functions, as the hosted platform does: new workers have them, and those of before
+    /// finish what they have under way. Gives back when the new ones answer.
+    ///
+    /// # Errors
+    /// When a function does not start with them.
+    pub async fn set_secrets(&self, secrets: &[(String, String)]) -> Result<()> {
+        let secrets = secrets.to_vec();
+        self.run(|parts| async move { parts.set_secrets(&secrets).await }).await
+    }
+
     /// The gateway: `http://127.0.0.1:<port>`.
     pub fn api_url(&self) -> &str {
         &self.parts.api_url
@@ -219,7 +233,7 @@ impl Stack {
         &self.parts.keys
     }
 
-    /// What the functions accept in `X-Service-Key`, and the cron jobs show.
+    /// What the functions accepted in `X-Service-Key` at the start, and the cron jobs showed.
     pub fn service_api_key(&self) -> &str {
         self.parts.service_api_key()
     }

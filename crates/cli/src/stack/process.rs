@@ -22,6 +22,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A part that ran this long was well: its next restart is a first one again.
 const WELL_AFTER: Duration = Duration::from_secs(10);
 
+/// A hosted worker lives that long, whatever it has under way.
+const LONGEST_LIFE: Duration = Duration::from_secs(400);
+
 /// What to run, and how to end it.
 #[derive(Clone, Debug)]
 pub(crate) struct Spec {
@@ -108,6 +111,7 @@ pub enum Life {
 enum Order {
     Stop,
     Restart,
+    Retire,
 }
 
 /// A supervised process. Dropping it kills the process.
@@ -146,6 +150,13 @@ impl Process {
     /// Ends it and starts it again.
     pub(crate) fn restart(&self) {
         let _ = self.orders.send(Order::Restart);
+    }
+
+    /// Lets it finish what it has under way, ends it, and waits for that.
+    pub(crate) async fn retire(&self) {
+        let _ = self.orders.send(Order::Retire);
+        let mut life = self.life.clone();
+        let _ = life.wait_for(|life| *life == Life::Stopped).await;
     }
 
     /// Ends it and waits for that.
@@ -204,6 +215,14 @@ async fn supervise(
             end(&spec, &log, child).await;
             break;
         }
+        if let Some(Order::Retire) = order {
+            if let Some(process) = child.id().and_then(pid) {
+                let _ = rustix::process::kill_process(process, Signal::USR2);
+                let _ = tokio::time::timeout(LONGEST_LIFE, child.wait()).await;
+            }
+            end(&spec, &log, child).await;
+            break;
+        }
         life.send_replace(Life::Restarting);
         if let Some(Order::Restart) = order {
             end(&spec, &log, child).await;
@@ -232,7 +251,7 @@ async fn restart(
             order = orders.recv() => match order {
                 // A file was changed: it may run now.
                 Some(Order::Restart) => *pause = FIRST_PAUSE,
-                Some(Order::Stop) | None => return None,
+                Some(Order::Stop | Order::Retire) | None => return None,
             },
             () = tokio::time::sleep(*pause) => {}
         }

@@ -1,4 +1,5 @@
-//! Starts a function again when its files change, as `supabase functions serve` does.
+//! Starts a function again when its files change, as `supabase functions serve` does, and gives all of them what
+//! changes in their environment file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,8 +26,10 @@ pub(crate) async fn watch(parts: Arc<Parts>) {
             })
             .collect()
     };
+    let environment = || file(&parts.functions_folder().join(".env"));
     let mut loaded = look();
     let mut before = loaded.clone();
+    let (mut taken, mut seen) = (environment(), environment());
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let now = look();
@@ -38,7 +41,22 @@ pub(crate) async fn watch(parts: Arc<Parts>) {
             }
         }
         before = now;
+        let now = environment();
+        if now == seen && now != taken {
+            taken.clone_from(&now);
+            // Half a file, say: the next change comes.
+            if let Err(error) = parts.read_environment_again().await {
+                parts.note(&format!("supabase/functions/.env: {error:#}"));
+            }
+        }
+        seen = now;
     }
+}
+
+/// Time and size of one file; none when it is not there.
+fn file(path: &Path) -> Option<(SystemTime, u64)> {
+    let data = std::fs::metadata(path).ok()?;
+    Some((data.modified().unwrap_or(SystemTime::UNIX_EPOCH), data.len()))
 }
 
 fn files(folders: &[&Path]) -> Files {

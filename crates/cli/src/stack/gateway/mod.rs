@@ -48,6 +48,38 @@ pub(crate) struct Route {
     pub(crate) life: Option<watch::Receiver<Life>>,
     /// The process that has been seen listening.
     pub(crate) listening: Arc<AtomicU32>,
+    /// Requests under way.
+    pub(crate) active: Arc<AtomicU32>,
+    /// The worker of before, while it gets every other request, as during a change on the hosted platform.
+    pub(crate) before: Option<Box<Route>>,
+    /// Whose turn it is.
+    pub(crate) turn: AtomicU32,
+}
+
+impl Route {
+    /// The worker that this request goes to.
+    fn pick(&self) -> &Route {
+        match &self.before {
+            Some(before) if self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) => before.pick(),
+            _ => self,
+        }
+    }
+}
+
+/// Counts a request while it is under way.
+struct Active(Arc<AtomicU32>);
+
+impl Active {
+    fn begin(count: &Arc<AtomicU32>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The functions by name; parts come and go.
@@ -156,7 +188,7 @@ impl Gateway {
         peer: IpAddr,
     ) -> Result<Reply, Refusal> {
         let name = call.trim_start_matches('/').split('/').next().unwrap_or_default();
-        let (port, verify_jwt, life, listening) = {
+        let (port, verify_jwt, life, listening, _active) = {
             let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
             let route = routes.get(name).ok_or_else(|| {
                 refusal(
@@ -164,7 +196,10 @@ impl Gateway {
                     json!({"code": "NOT_FOUND", "message": "Requested function was not found"}),
                 )
             })?;
-            (route.port, route.verify_jwt, route.life.clone(), Arc::clone(&route.listening))
+            let worker = route.pick();
+            // Under the lock: a worker that nobody is sent to any more has all its requests counted.
+            let active = Active::begin(&worker.active);
+            (worker.port, worker.verify_jwt, worker.life.clone(), Arc::clone(&worker.listening), active)
         };
         access::function_call(verify_jwt, request.method(), request.headers(), &self.keys)?;
         let mut life = life.ok_or_else(not_booted)?;

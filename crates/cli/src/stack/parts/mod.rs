@@ -1,6 +1,7 @@
 //! The parts of a stack: their ports and keys, and what runs of them. `start` knows how they start.
 
 mod start;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -52,7 +53,11 @@ pub(crate) struct Parts {
     rest_port: u16,
     redis_port: u16,
     functions: Vec<(Function, u16)>,
-    environment: Vec<(String, String)>,
+    around: Surroundings,
+    /// Secrets that were set since the start.
+    changed: Mutex<Vec<(String, String)>>,
+    /// What functions took in `X-Service-Key` at the start.
+    service_api_key: String,
     routes: Routes,
     /// Ports are bound from the beginning and handed over when their part starts, so that a stack
     /// that starts at the same time chooses others.
@@ -103,6 +108,7 @@ impl Parts {
             redis: redis_url.clone(),
         };
         let environment = functions::environment(&project, &keys, &around, &options.function_env)?;
+        let service_api_key = first_key(&environment).to_owned();
         Ok(Self {
             options,
             project,
@@ -116,7 +122,9 @@ impl Parts {
             rest_port,
             redis_port,
             functions,
-            environment,
+            around,
+            changed: Mutex::default(),
+            service_api_key,
             routes: Routes::default(),
             held: Mutex::new(held),
             running: Mutex::default(),
@@ -131,9 +139,18 @@ impl Parts {
     }
 
     pub(crate) fn service_api_key(&self) -> &str {
-        let set = self.environment.iter().find(|(name, _)| name == "SERVICE_API_KEY");
-        // Several keys may be accepted at once; the first is the one to show.
-        set.and_then(|(_, keys)| keys.split(',').next()).unwrap_or_default().trim()
+        &self.service_api_key
+    }
+
+    /// What the functions get: their environment file is read anew.
+    fn environment(&self) -> Result<Vec<(String, String)>> {
+        let extra = [&self.options.function_env[..], &lock(&self.changed)[..]].concat();
+        functions::environment(&self.project, &self.keys, &self.around, &extra)
+    }
+
+    /// Tells what happens while the stack runs.
+    pub(crate) fn note(&self, text: &str) {
+        self.progress(text);
     }
 
     fn progress(&self, text: &str) {
@@ -231,7 +248,11 @@ impl Parts {
             REDIS => Some(self.redis_port),
             REST => Some(self.rest_port),
             GATEWAY => Some(self.gateway_port),
-            _ => self.functions.iter().find(|(function, _)| function.name == name).map(|(_, port)| *port),
+            // A worker that replaced another one has a port of its own.
+            _ => match lock(&self.routes).get(name) {
+                Some(route) => Some(route.port),
+                None => self.functions.iter().find(|(known, _)| known.name == name).map(|(_, port)| *port),
+            },
         }
     }
 
@@ -293,6 +314,12 @@ impl Parts {
             tokio::time::sleep(STATE_EVERY).await;
         }
     }
+}
+
+/// Several keys may be accepted at once; the first is the one to show.
+fn first_key(environment: &[(String, String)]) -> &str {
+    let set = environment.iter().find(|(name, _)| name == "SERVICE_API_KEY");
+    set.and_then(|(_, keys)| keys.split(',').next()).unwrap_or_default().trim()
 }
 
 /// A part that panicked must not take the others with it.

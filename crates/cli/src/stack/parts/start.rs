@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::{GATEWAY, PG_NET, POSTGRES, Parts, REDIS, REST, lock};
+use crate::stack::config::Function;
 use crate::stack::gateway::{self, Gateway, Route};
-use crate::stack::process::Spec;
+use crate::stack::process::{Process, Spec};
 use crate::stack::{functions, logs, migrations, pg_net, redis, reload, rest, tools, vault};
 
 /// A first start on a slow machine; usually it is below one second.
 const POSTGRES_PATIENCE: Duration = Duration::from_mins(1);
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+
 impl Parts {
     /// All parts. What does not need another starts beside it.
     pub(crate) async fn start_all(self: Arc<Self>) -> Result<()> {
@@ -113,18 +115,15 @@ impl Parts {
             .iter()
             .find(|(function, _)| function.name == name)
             .with_context(|| format!("there is no part named {name:?}"))?;
+        let process = self.run(name, self.function_spec(function, *port)?)?;
+        lock(&self.routes).insert(name.to_owned(), route_to(function, *port, &process));
+        process.ready(PATIENCE, || listens(*port)).await
+    }
+
+    pub(super) fn function_spec(&self, function: &Function, port: u16) -> Result<Spec> {
         let deno = tools::deno(&self.project)?;
         let prelude = functions::write_prelude(self.folder.path())?;
-        let spec = functions::spec(&deno, &self.project, &prelude, function, *port, &self.environment);
-        let process = self.run(name, spec)?;
-        let route = Route {
-            port: *port,
-            verify_jwt: function.verify_jwt,
-            life: Some(process.watch()),
-            listening: Arc::new(AtomicU32::new(0)),
-        };
-        lock(&self.routes).insert(name.to_owned(), route);
-        process.ready(PATIENCE, || listens(*port)).await
+        Ok(functions::spec(&deno, &self.project, &prelude, function, port, &self.environment()?))
     }
 
     fn start_gateway(&self) -> Result<()> {
@@ -158,7 +157,19 @@ impl Parts {
     }
 }
 
-async fn listens(port: u16) -> Result<()> {
+pub(super) fn route_to(function: &Function, port: u16, process: &Process) -> Route {
+    Route {
+        port,
+        verify_jwt: function.verify_jwt,
+        life: Some(process.watch()),
+        listening: Arc::default(),
+        active: Arc::default(),
+        before: None,
+        turn: AtomicU32::default(),
+    }
+}
+
+pub(super) async fn listens(port: u16) -> Result<()> {
     tokio::net::TcpStream::connect(("127.0.0.1", port)).await.context("it does not listen")?;
     Ok(())
 }
