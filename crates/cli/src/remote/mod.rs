@@ -59,6 +59,14 @@ impl Remote {
         Self::of(settings::find(target, place)?)
     }
 
+    /// The project at this address, shown this service key.
+    ///
+    /// # Errors
+    /// When it is no address.
+    pub(crate) fn at(url: &str, key: &str) -> Result<Self, RemoteError> {
+        Self::of(settings::at(url, key)?)
+    }
+
     fn of(settings: settings::Settings) -> Result<Self, RemoteError> {
         let settings::Settings { url, service, secret } = settings;
         let mut client = reqwest::Client::builder()

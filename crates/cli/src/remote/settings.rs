@@ -80,6 +80,12 @@ pub(super) fn find(target: &Target, place: &Place) -> Result<Settings, RemoteErr
     Ok(Settings { url, service, secret })
 }
 
+/// A project by its address, and a service key that a command has.
+pub(super) fn at(url: &str, key: &str) -> Result<Settings, RemoteError> {
+    let service = Some(Key::new(keys::SERVICE, Source::Command, key.to_owned()));
+    Ok(Settings { url: address(url)?, service, secret: None })
+}
+
 fn address(text: &str) -> Result<Url, RemoteError> {
     let url = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let url = url.filter(|url| url.has_host() && url.username().is_empty() && url.password().is_none());

@@ -12,6 +12,7 @@ pub(crate) enum Source {
     Environment,
     EnvFile,
     LocalStack,
+    Command,
 }
 
 impl fmt::Display for Source {
@@ -20,6 +21,7 @@ impl fmt::Display for Source {
             Source::Environment => "from the environment",
             Source::EnvFile => "from .env",
             Source::LocalStack => "of the local stack",
+            Source::Command => "as it is kept",
         })
     }
 }

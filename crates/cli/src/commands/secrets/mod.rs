@@ -1,6 +1,8 @@
 //! `ferry secrets`: from where they are kept to the functions and to the database's Vault. No value is printed;
 //! what is set is compared by its digest, which the platform tells.
 
+mod envfile;
+mod rotate;
 mod source;
 
 use std::collections::BTreeMap;
@@ -15,6 +17,7 @@ use super::platform::Platform;
 use super::{Misuse, paint, shims};
 use crate::remote::{DatabaseTarget, Place, Settings, block_on, connect};
 use crate::stack::keys::{hex, random};
+use crate::stack::state::ProcessId;
 use crate::stack::vault;
 
 #[derive(clap::Subcommand)]
@@ -22,6 +25,7 @@ use crate::stack::vault;
   ferry secrets check                                       is the project set as .env says?
   ferry secrets push                                        set what is missing or differs
   ferry secrets push --from-vault secret/ironferry/production
+  ferry secrets rotate SERVICE_API_KEY                      a new key in place of the old one, no request lost
 
 The names are those that the shims of supabase/functions name. They come from the environment and .env, or from
 HashiCorp Vault (KV version 2; VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE), and go to the functions' secrets and, where
@@ -31,6 +35,8 @@ pub(super) enum Command {
     Check(Arguments),
     /// Set what is missing or differs
     Push(Arguments),
+    /// Replace a key by a new one, step by step, so that no request is lost
+    Rotate(rotate::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -82,6 +88,7 @@ pub(super) fn run(command: &Command, place: &Place, project: &Path) -> Result<Ex
             Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Push(arguments) => Comparison::make(arguments, place, project)?.push(),
+        Command::Rotate(arguments) => rotate::run(arguments, place, project),
     }
 }
 
@@ -210,13 +217,30 @@ struct PrivateFile(std::path::PathBuf);
 impl PrivateFile {
     fn new(text: &str) -> Result<Self> {
         use std::os::unix::fs::OpenOptionsExt as _;
-        let path = std::env::temp_dir().join(format!("ferry-secrets-{}", hex(&random::<8>())));
+        sweep();
+        let name = format!("{FILES}{}-{}", std::process::id(), hex(&random::<8>()));
+        let path = std::env::temp_dir().join(name);
         let mut options = std::fs::OpenOptions::new();
         let mut file =
             options.write(true).create_new(true).mode(0o600).open(&path).context("a temporary file")?;
         let file_is_gone_with = Self(path);
         file.write_all(text.as_bytes()).context("writing a temporary file")?;
         Ok(file_is_gone_with)
+    }
+}
+
+/// What the names of such files begin with; the process that made it follows.
+const FILES: &str = "ferry-secrets-";
+
+/// Removes what a command left behind that was killed.
+fn sweep() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let process =
+            name.to_str().and_then(|name| name.strip_prefix(FILES)?.split('-').next()?.parse().ok());
+        if process.is_some_and(|process| ProcessId::of(process).is_none()) {
+            let _ = std::fs::remove_file(entry.path());
+        }
     }
 }
 
