@@ -14,6 +14,7 @@ use http::{Method, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 pub use upload::Upload;
 
@@ -38,6 +39,8 @@ struct Shared {
     writes: Vec<String>,
     /// What answers every deployment, in place of success.
     outage: bool,
+    /// Who runs the functions, and is to hear what was set.
+    runtime: Option<UnboundedSender<Vec<(String, String)>>>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +90,21 @@ impl Management {
         lock(&self.shared).secrets.get(name).cloned()
     }
 
+    /// Has these functions deployed.
+    pub fn deployed(&self, names: &[&str]) {
+        let metadata = json!({ "verify_jwt": false, "entrypoint_path": "index.ts" });
+        let function = Function { version: 1, upload: Upload { metadata, ..Upload::default() } };
+        lock(&self.shared).functions.extend(names.iter().map(|name| ((*name).to_owned(), function.clone())));
+    }
+
+    /// Tells from now on which secrets were set. As on the platform, the answer does not wait for the functions
+    /// to have them.
+    pub fn changes(&self) -> UnboundedReceiver<Vec<(String, String)>> {
+        let (runtime, changes) = unbounded_channel();
+        lock(&self.shared).runtime = Some(runtime);
+        changes
+    }
+
     /// The requests that changed something: `POST /v1/projects/…/functions/deploy?slug=collect-dex`.
     pub fn writes(&self) -> Vec<String> {
         lock(&self.shared).writes.clone()
@@ -131,7 +149,12 @@ fn serve(request: &Request<Bytes>, shared: &Mutex<Shared>) -> Response<Bytes> {
         }
         (&Method::POST, "/secrets", _) => match serde_json::from_slice::<Vec<Secret>>(request.body()) {
             Ok(secrets) => {
-                shared.secrets.extend(secrets.into_iter().map(|one| (one.name, one.value)));
+                let set: Vec<_> = secrets.into_iter().map(|one| (one.name, one.value)).collect();
+                shared.secrets.extend(set.iter().cloned());
+                if let Some(runtime) = &shared.runtime {
+                    // Whoever listened may have gone.
+                    let _ = runtime.send(set);
+                }
                 answer(StatusCode::CREATED, &Value::Null)
             }
             Err(error) => answer(StatusCode::BAD_REQUEST, &json!({"message": error.to_string()})),

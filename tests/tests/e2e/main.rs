@@ -17,6 +17,7 @@ mod health;
 mod limits;
 mod migrations;
 mod platform;
+mod rotate;
 mod sales;
 mod secrets;
 mod sites;
