@@ -148,7 +148,7 @@ select set_eq(
         'receive_webhook_open_orders(integer,integer)', 'receive_webhook_waiting(integer)',
         'receive_webhook_notifications(integer,integer,uuid)', 'receive_webhook_notified(bigint,text,boolean)',
         'health_report(integer)',
-        'cache_load(text,text)', 'cache_delete(text,text)', 'cache_warm(integer)', 'cache_status(text)',
+        'cache_pending_report(uuid,integer,integer,integer,text)', 'cache_load(text,text)', 'cache_delete(text,text)', 'cache_warm(integer)', 'cache_status(text)',
         'cache_save(text,text,jsonb,text,timestamp with time zone,timestamp with time zone,timestamp with time zone,'
             || 'integer,jsonb,integer,boolean,uuid,integer)',
         'cache_claim(integer,integer,text,text,integer)', 'cache_fail(uuid,text,integer)',

@@ -1,7 +1,7 @@
 -- What health_report measures is what is there.
 begin;
 \ir support/accounts.psql
-select plan(33);
+select plan(41);
 
 select is(
     (select public.health_report() -> 'errors'), '{}'::jsonb, 'all of it can be measured'
@@ -140,9 +140,48 @@ from public.projects as project, (values
 ) as source (is_active, late, lease, failures)
 where project_name like 'health-%';
 select is(
-    public.health_report() -> 'cache', '{"sources": 3, "due": 1, "lag_seconds": 300, "failing": 1}'::jsonb,
+    (public.health_report() -> 'cache') - array['pending', 'pending_seconds', 'refused_24h'],
+    '{"sources": 3, "due": 1, "lag_seconds": 300, "failing": 1}'::jsonb,
     'sources of active projects that are due and that nobody is at'
 );
+
+-- What the cache's workers hold, as they say.
+
+create function tests.saves() returns jsonb
+language sql as $$
+    select jsonb_object_agg(key, value) from jsonb_each(public.health_report() -> 'cache')
+    where key in ('pending', 'pending_seconds', 'refused_24h', 'pending_error');
+$$;
+create function tests.told(instance integer, pending integer, oldest integer default 0, refused integer default 0, error text default null)
+returns void language sql as $$
+    select public.cache_pending_report(format('00000000-0000-0000-0000-%s', lpad(instance::text, 12, '0'))::uuid, pending, oldest, refused, error);
+$$;
+delete from private.cache_pending;
+select is(tests.saves(), '{"pending": 0, "pending_seconds": 0, "refused_24h": 0}'::jsonb, 'no worker holds anything');
+select tests.told(1, 2, 90, 0, '57014 statement timeout');
+select tests.told(2, 1, 600);
+select is(
+    tests.saves(), '{"pending": 3, "pending_seconds": 600, "refused_24h": 0, "pending_error": "57014 statement timeout"}'::jsonb,
+    'what all workers hold, the oldest of it, and why'
+);
+select tests.told(2, 0);
+select is(tests.saves() -> 'pending_seconds', '90'::jsonb, 'a worker whose saves are in says so');
+select is((select count(*)::integer from private.cache_pending), 1, 'and is forgotten');
+select tests.told(1, 0, 0, 1, '22003 overflow');
+select is(
+    tests.saves(), '{"pending": 0, "pending_seconds": 0, "refused_24h": 1, "pending_error": "22003 overflow"}'::jsonb,
+    'what was refused for good is not forgotten so soon'
+);
+select tests.told(1, 1, 10, 2);
+select is(tests.saves() -> 'refused_24h', '3'::jsonb, 'and adds up');
+update private.cache_pending set reported_at = clock_timestamp() - interval '61 minutes';
+select is(
+    tests.saves() - 'pending_error', '{"pending": 0, "pending_seconds": 0, "refused_24h": 3}'::jsonb,
+    'after an hour of silence a worker has ended'
+);
+update private.cache_pending set refused_at = clock_timestamp() - interval '25 hours';
+select tests.told(3, 1, 5);
+select is((select count(*)::integer from private.cache_pending), 1, 'and after a day nothing of it is left');
 
 -- What goes wrong in a section does not take the others along.
 

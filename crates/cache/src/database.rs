@@ -195,6 +195,11 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(reply: &'a Bytes) -> Result<T> {
     })
 }
 
+/// Whether the database is left alone at the moment.
+pub(crate) fn rests(cx: &Context) -> bool {
+    cx.elapsed_ms() < instance::with(|instance| instance.breaker.closed_at)
+}
+
 /// Tries three times; what is not there then is taken for down, for a moment.
 async fn send(
     cx: &Context,
@@ -206,7 +211,7 @@ async fn send(
     if !settings.database {
         return Err(away("the database is switched off"));
     }
-    if cx.elapsed_ms() < instance::with(|instance| instance.breaker.closed_at) {
+    if rests(cx) {
         return Err(away("the database was not there a moment ago"));
     }
     let attempt = || async {
@@ -235,6 +240,18 @@ async fn send(
             Err(error)
         }
     }
+}
+
+/// Says something once, though the database may have been away a moment ago.
+pub(crate) async fn say(
+    cx: &Context,
+    settings: &Settings,
+    name: &str,
+    arguments: serde_json::Result<Box<RawValue>>,
+) -> Result<()> {
+    let arguments = arguments.map_err(unreadable)?;
+    let said = cx.within(settings.patience, cx.db().rpc(name, &arguments).execute()).await;
+    said.unwrap_or_else(|_| Err(away("the database is too slow")))
 }
 
 /// Whether the database is not there, as opposed to having refused.

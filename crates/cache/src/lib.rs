@@ -15,6 +15,7 @@ mod flight;
 mod gate;
 mod instance;
 mod memory;
+mod news;
 mod pending;
 mod read;
 mod refresh;

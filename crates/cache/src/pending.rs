@@ -7,19 +7,30 @@ use ironferry::{Context, Error, HostError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::entry::{Entry, Key};
+use crate::entry::{Entry, Key, elapsed_at};
+use crate::news::News;
 use crate::settings::Settings;
 use crate::sources::Source;
-use crate::{database, file, instance, memory, save};
+use crate::{database, file, instance, memory, news, save};
 
 #[derive(Default)]
 pub(crate) struct Pending {
-    keys: Vec<Key>,
+    keys: Vec<Waiting>,
     /// Saves whose first attempt is under way: theirs to finish, and nobody else's.
     saving: Vec<Key>,
     tokens: Vec<Key>,
     running: bool,
     next_at: f64,
+    pub(crate) news: News,
+}
+
+/// A save that waits.
+#[derive(Clone)]
+struct Waiting {
+    key: Key,
+    /// By the clock that nobody sets, milliseconds.
+    since: f64,
+    failures: u32,
 }
 
 /// Seconds until the next attempt: 8 in all, in 4 minutes. Then it is for requests and cron: a worker
@@ -48,22 +59,26 @@ pub(crate) fn begin(key: &Key) {
 }
 
 /// A save that is to be tried again.
-pub(crate) fn add(key: &Key) {
+pub(crate) fn add(key: &Key, since: f64) {
     instance::with(|instance| {
         instance.pending.saving.retain(|known| known != key);
-        if !instance.pending.keys.contains(key) {
-            instance.pending.keys.push(key.clone());
+        if !is_waiting(&instance.pending, key) {
+            instance.pending.keys.push(Waiting { key: key.clone(), since, failures: 0 });
         }
     });
 }
 
+fn is_waiting(pending: &Pending, key: &Key) -> bool {
+    pending.keys.iter().any(|known| known.key == *key)
+}
+
 pub(crate) fn is_pending(key: &Key) -> bool {
-    instance::with(|instance| instance.pending.keys.contains(key) || instance.pending.saving.contains(key))
+    instance::with(|instance| is_waiting(&instance.pending, key) || instance.pending.saving.contains(key))
 }
 
 pub(crate) fn forget(key: &Key) {
     instance::with(|instance| {
-        instance.pending.keys.retain(|known| known != key);
+        instance.pending.keys.retain(|known| known.key != *key);
         instance.pending.saving.retain(|known| known != key);
     });
 }
@@ -116,8 +131,15 @@ pub(crate) async fn with_newest_token(
 pub(crate) async fn recall(cx: &Context, settings: &Settings) -> Result<(), HostError> {
     let (keys, tokens) =
         (file::list(cx, settings, "pending").await?, file::list(cx, settings, "token").await?);
-    keys.iter().for_each(add);
-    instance::with(|instance| instance.pending.tokens.extend(tokens));
+    for key in &keys {
+        let since = save::mark(cx, settings, key).await.since_ms;
+        add(key, since.map_or(cx.elapsed_ms(), |since| elapsed_at(cx, since)));
+    }
+    instance::with(|instance| {
+        // The instance that left them may have told the database.
+        instance.pending.news.told = !(keys.is_empty() && tokens.is_empty());
+        instance.pending.tokens.extend(tokens);
+    });
     Ok(())
 }
 
@@ -178,11 +200,28 @@ pub(crate) fn back_off(cx: &Context, settings: &Settings) {
     });
 }
 
-/// Tries each pending save once, the oldest first; the first outage ends it.
+/// Tries each pending save once, and tells the database what is left.
 pub(crate) async fn flush(cx: &Context, settings: &Settings) -> Flushed {
-    let (mut keys, tokens) =
+    let flushed = attempt(cx, settings).await;
+    news::tell(cx, settings).await;
+    flushed
+}
+
+/// How many saves and credentials wait, and since when the oldest save does.
+pub(crate) fn standing(pending: &Pending) -> (usize, Option<f64>) {
+    let oldest = pending.keys.iter().map(|waiting| waiting.since).min_by(f64::total_cmp);
+    (pending.keys.len() + pending.tokens.len(), oldest)
+}
+
+/// The oldest first, but first of all those that have failed least: one that does not get through shall
+/// not keep the others. The first outage ends it.
+async fn attempt(cx: &Context, settings: &Settings) -> Flushed {
+    let (waiting, tokens) =
         instance::with(|instance| (instance.pending.keys.clone(), instance.pending.tokens.clone()));
-    let mut flushed = Flushed { saved: 0, left: keys.len() + tokens.len() };
+    let mut flushed = Flushed { saved: 0, left: waiting.len() + tokens.len() };
+    if database::rests(cx) {
+        return flushed;
+    }
     for key in tokens {
         if !flush_token(cx, settings, &key).await {
             return flushed;
@@ -190,24 +229,31 @@ pub(crate) async fn flush(cx: &Context, settings: &Settings) -> Flushed {
         flushed.saved += 1;
         flushed.left -= 1;
     }
-    let mut entries: Vec<(Key, Entry)> = Vec::new();
-    for key in keys.drain(..) {
-        if let Some(entry) = here(cx, settings, &key).await {
-            entries.push((key, entry));
+    let mut entries: Vec<(Waiting, Entry)> = Vec::new();
+    for waiting in waiting {
+        if let Some(entry) = here(cx, settings, &waiting.key).await {
+            entries.push((waiting, entry));
         } else {
-            cx.warn("cache.pending_lost", json!({ "key": key.id() }));
-            forget(&key);
+            cx.warn("cache.pending_lost", json!({ "key": waiting.key.id() }));
+            forget(&waiting.key);
             flushed.left -= 1;
         }
     }
-    entries.sort_by(|(_, one), (_, other)| one.fetched_at.total_cmp(&other.fetched_at));
-    for (key, entry) in entries {
+    entries.sort_by(|(one, entry), (other, another)| {
+        one.failures.cmp(&other.failures).then(entry.fetched_at.total_cmp(&another.fetched_at))
+    });
+    for (Waiting { key, .. }, entry) in entries {
         let draft = save::marked(cx, settings, &key).await;
         match database::put(cx, settings, &key, &entry, &draft).await {
             Ok(kept) => settle(cx, settings, &key, &kept.outcome).await,
-            Err(error) if database::is_away(&error) => return flushed,
+            Err(error) if database::is_away(&error) => {
+                news::failed(&error);
+                fail(&key);
+                return flushed;
+            }
             Err(error) => {
                 cx.warn("cache.pending_refused", json!({ "key": key.id(), "error": error.chain() }));
+                news::refused(&error);
                 settle(cx, settings, &key, "refused").await;
             }
         }
@@ -217,15 +263,27 @@ pub(crate) async fn flush(cx: &Context, settings: &Settings) -> Flushed {
     flushed
 }
 
+fn fail(key: &Key) {
+    instance::with(|instance| {
+        for waiting in instance.pending.keys.iter_mut().filter(|waiting| waiting.key == *key) {
+            waiting.failures += 1;
+        }
+    });
+}
+
 /// False when the database is away.
 async fn flush_token(cx: &Context, settings: &Settings, key: &Key) -> bool {
     let token = file::read(cx, settings, key, "token").await.ok();
     let token: Option<Token> = token.and_then(|content| serde_json::from_slice(&content).ok());
     if let Some(token) = token {
         match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
-            Err(error) if database::is_away(&error) => return false,
+            Err(error) if database::is_away(&error) => {
+                news::failed(&error);
+                return false;
+            }
             Err(error) => {
                 cx.warn("cache.token_refused", json!({ "key": key.id(), "error": error.chain() }));
+                news::refused(&error);
             }
             Ok(()) => {}
         }

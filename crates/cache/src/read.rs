@@ -105,7 +105,7 @@ async fn below(
     if loaded.corrupt {
         audit::repaired(cx, key, "database");
         if ours.is_some() {
-            pending::add(key);
+            pending::add(key, cx.elapsed_ms());
             pending::back_off(cx, settings);
         }
     }

@@ -131,6 +131,27 @@ pub mod cache_load {
     }
 }
 
+/// An instance of the cache says how many saves it holds, for how long, and how many more were refused for good.
+pub mod cache_pending_report {
+    pub const NAME: &str = "cache_pending_report";
+
+    /// The arguments; those that are None have defaults.
+    #[derive(::serde::Serialize)]
+    pub struct Args<'a> {
+        pub p_instance_id: &'a str,
+        pub p_pending: i32,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub p_oldest_seconds: Option<i32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub p_refused: Option<i32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub p_error: Option<&'a str>,
+    }
+
+    /// What it gives.
+    pub type Output = ();
+}
+
 /// Writes operations to the audit log, counts them, and raises alerts.
 pub mod cache_record {
     pub const NAME: &str = "cache_record";

@@ -6,9 +6,9 @@ use ironferry::{Context, Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::entry::{Entry, Key, elapsed_at, hash};
+use crate::entry::{Entry, Key, elapsed_at, hash, now_ms};
 use crate::settings::Settings;
-use crate::{database, file, memory, pending, validate};
+use crate::{database, file, memory, news, pending, validate};
 
 /// Data that is to be saved.
 #[derive(Default)]
@@ -27,6 +27,9 @@ pub(crate) struct Draft {
 /// The mark of a save that the database has not taken, with what the file does not say.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Mark {
+    /// When the save was made, milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub(crate) since_ms: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     retention_days: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -79,7 +82,8 @@ pub(crate) async fn save(
     };
 
     let mut layers = Vec::new();
-    let mark = Mark { retention_days: draft.retention_days, metadata: draft.metadata.clone() };
+    let since_ms = Some(now_ms(cx));
+    let mark = Mark { since_ms, retention_days: draft.retention_days, metadata: draft.metadata.clone() };
     match to_file(cx, settings, key, &entry, &mark).await {
         Ok(()) => layers.push("file"),
         Err(error) => cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() })),
@@ -94,7 +98,8 @@ pub(crate) async fn save(
             kept.outcome
         }
         Err(error) if database::is_away(&error) => {
-            pending::add(key);
+            news::failed(&error);
+            pending::add(key, cx.elapsed_ms());
             pending::back_off(cx, settings);
             "pending".to_owned()
         }
@@ -134,11 +139,16 @@ async fn newer_here(cx: &Context, settings: &Settings, key: &Key, entry: &Entry)
 }
 
 /// Reads the mark of a pending save.
-pub(crate) async fn marked(cx: &Context, settings: &Settings, key: &Key) -> Draft {
-    let mark: Mark = match file::read(cx, settings, key, "pending").await {
+pub(crate) async fn mark(cx: &Context, settings: &Settings, key: &Key) -> Mark {
+    match file::read(cx, settings, key, "pending").await {
         Ok(mark) => serde_json::from_slice(&mark).unwrap_or_default(),
         Err(_) => Mark::default(),
-    };
+    }
+}
+
+/// What of it goes to the database.
+pub(crate) async fn marked(cx: &Context, settings: &Settings, key: &Key) -> Draft {
+    let mark = mark(cx, settings, key).await;
     Draft { retention_days: mark.retention_days, metadata: mark.metadata, ..Draft::default() }
 }
 

@@ -124,6 +124,78 @@ fn a_save_that_the_database_did_not_take_is_tried_again_until_it_is_in() {
 }
 
 #[test]
+fn the_database_is_told_what_waits_and_when_nothing_waits_any_more() {
+    let slow = || Answer::status(500, json!({ "code": "57014", "message": "statement timeout" }).to_string());
+    let app = cache()
+        .rpc("cache_save", [slow(), slow(), slow(), slow(), saved("new")])
+        .rpc("cache_pending_report", Answer::json(Value::Null));
+    assert_eq!(put(&app, "").status(), 202);
+    let told = app.rpc_calls("cache_pending_report");
+    let (first, last) = (&told[0], &told[told.len() - 1]);
+    assert_eq!((&first["p_pending"], &first["p_refused"]), (&json!(1), &json!(0)), "{first}");
+    assert!(first["p_error"].as_str().is_some_and(|said| said.contains("statement timeout")), "{first}");
+    assert_eq!((&last["p_pending"], &last["p_instance_id"]), (&json!(0), &first["p_instance_id"]), "{last}");
+    app.advance(Duration::from_mins(10));
+    get(&app);
+    assert_eq!(app.rpc_calls("cache_pending_report").len(), told.len(), "and then there is no more to tell");
+}
+
+#[test]
+fn what_an_earlier_instance_left_is_told_in_its_name_with_its_age() {
+    let app = cache()
+        .secret("BACKGROUND_RETRY", "false")
+        .rpc("cache_save", Answer::refused())
+        .rpc("cache_pending_report", Answer::json(Value::Null));
+    put(&app, "");
+    app.send("POST", "/cache/tick?wait=true", &KEY, "");
+    cache::forget();
+    app.advance(Duration::from_mins(2));
+    app.send("POST", "/cache/tick?wait=true", &KEY, "");
+    let told = app.rpc_calls("cache_pending_report");
+    let (first, last) = (&told[0], &told[told.len() - 1]);
+    assert_eq!(first["p_instance_id"], last["p_instance_id"]);
+    assert_eq!((&first["p_pending"], &last["p_pending"]), (&json!(1), &json!(1)));
+    assert!(last["p_oldest_seconds"].as_u64().is_some_and(|age| (120..130).contains(&age)), "{last}");
+}
+
+#[test]
+fn a_save_that_does_not_get_through_does_not_keep_the_others() {
+    let slow = || Answer::status(500, json!({ "code": "57014", "message": "statement timeout" }).to_string());
+    let app = cache()
+        .secret("BACKGROUND_RETRY", "false")
+        .rpc("cache_save", [slow(), slow(), slow(), slow(), slow(), slow(), saved("new"), slow()])
+        .rpc("cache_pending_report", Answer::json(Value::Null));
+    put(&app, "");
+    app.advance(Duration::from_secs(3));
+    app.send("PUT", "/cache/tracker/other", &KEY, "{}");
+    app.advance(Duration::from_secs(3));
+    // The older one fails, which ends this attempt.
+    let tick = app.send("POST", "/cache/tick?wait=true", &KEY, "");
+    assert_eq!(tick.json()["pending"], json!({ "saved": 0, "left": 2 }));
+    app.advance(Duration::from_secs(3));
+    let tick = app.send("POST", "/cache/tick?wait=true", &KEY, "");
+    assert_eq!(tick.json()["pending"], json!({ "saved": 1, "left": 1 }), "the other one goes first");
+    let calls = app.rpc_calls("cache_save");
+    let tried: Vec<&str> =
+        calls[4..].iter().map(|call| call["p_type"].as_str().unwrap_or_default()).collect();
+    assert_eq!(tried[..3], ["data", "data", "other"], "{tried:?}");
+}
+
+#[test]
+fn a_save_that_was_accepted_and_is_refused_later_is_told_as_lost() {
+    let refusal = json!({ "code": "22003", "message": "value overflows numeric format" });
+    let app = cache()
+        .rpc("cache_save", [Answer::refused(), Answer::refused(), Answer::status(400, refusal.to_string())])
+        .rpc("cache_pending_report", Answer::json(Value::Null));
+    assert_eq!(put(&app, "").status(), 202);
+    let told = app.rpc_calls("cache_pending_report");
+    let last = &told[told.len() - 1];
+    assert_eq!((&last["p_pending"], &last["p_refused"]), (&json!(0), &json!(1)), "{told:?}");
+    assert!(last["p_error"].as_str().is_some_and(|said| said.contains("overflows")), "{last}");
+    assert!(told[..told.len() - 1].iter().all(|earlier| earlier["p_refused"] == 0), "once: {told:?}");
+}
+
+#[test]
 fn without_background_retry_a_save_waits_for_a_tick() {
     let app = cache()
         .secret("BACKGROUND_RETRY", "false")

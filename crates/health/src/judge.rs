@@ -1,7 +1,7 @@
 //! Compares what was measured with the limits: pure decisions.
 
 use crate::limits::{FEWEST_CALLS, Limit, Limits};
-use crate::report::{Backlog, PgCron, PgNet, Report, Server, Tokens, Transaction};
+use crate::report::{Backlog, PgCron, PgNet, Report, Saves, Server, Tokens, Transaction};
 
 /// How something is; the worse, the greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,7 +82,16 @@ pub(crate) fn all(report: &Report, latency_ms: u64, limits: &Limits) -> Vec<(&'s
                 check
             }),
         ),
-        ("cache", report.cache.as_ref().map(|one| backlog(one, limits.cache_seconds, "sources"))),
+        (
+            "cache",
+            report.cache.as_ref().map(|one| {
+                let mut check = backlog(one, limits.cache_seconds, "sources");
+                if let Some(saves) = &report.saves {
+                    self::saves(&mut check, saves, limits);
+                }
+                check
+            }),
+        ),
     ]
     .into_iter()
     .filter_map(|(name, check)| Some((name, check?)))
@@ -188,6 +197,16 @@ fn backlog(backlog: &Backlog, limit: Limit, of_what: &str) -> Check {
     let what = format!("{} {of_what} are due, the longest for seconds", backlog.due);
     check.compare(limit, backlog.lag_seconds, &what);
     check
+}
+
+fn saves(check: &mut Check, saves: &Saves, limits: &Limits) {
+    let what = format!(
+        "{} saves wait for the database (the last error: {}), the oldest for seconds",
+        saves.pending, saves.last_error
+    );
+    check.compare(limits.cache_pending_seconds, saves.oldest_seconds, &what);
+    let what = format!("saves of a day that the database refused for good ({})", saves.last_error);
+    check.compare(limits.cache_refused, saves.refused, &what);
 }
 
 fn tokens(tokens: &Tokens, limits: &Limits) -> Check {

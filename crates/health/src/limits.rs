@@ -45,6 +45,10 @@ const EXPIRED_TOKENS_PERCENT: Limit = limit("EXPIRED_TOKENS_PERCENT", 0, 99);
 const SIGNAL_SECONDS: Limit = limit("SIGNAL_SECONDS", 60, 600);
 /// How long a source of the cache has been due for refresh. The job runs every 300 s.
 const CACHE_SECONDS: Limit = limit("CACHE_SECONDS", 900, 3_600);
+/// How long the oldest save of the cache has waited that the database has not taken.
+const CACHE_PENDING_SECONDS: Limit = limit("CACHE_PENDING_SECONDS", 300, 3_600);
+/// Saves of a day that the database refused after they had been accepted.
+const CACHE_REFUSED: Limit = limit("CACHE_REFUSED", 0, NEVER);
 
 /// A token that ends so soon should have been renewed: renewal begins 900 s before. `HEALTH_TOKEN_SECONDS`.
 pub const TOKEN_SECONDS: u32 = 300;
@@ -52,7 +56,7 @@ pub const TOKEN_SECONDS: u32 = 300;
 pub(crate) const FEWEST_CALLS: u64 = 10;
 
 /// Every limit, as it is unless a setting says otherwise.
-pub const ALL: [Limit; 12] = [
+pub const ALL: [Limit; 14] = [
     LATENCY_MS,
     SIZE_MB,
     CONNECTIONS_PERCENT,
@@ -65,6 +69,8 @@ pub const ALL: [Limit; 12] = [
     EXPIRED_TOKENS_PERCENT,
     SIGNAL_SECONDS,
     CACHE_SECONDS,
+    CACHE_PENDING_SECONDS,
+    CACHE_REFUSED,
 ];
 
 /// The limits that hold.
@@ -82,6 +88,8 @@ pub(crate) struct Limits {
     pub(crate) expired_tokens_percent: Limit,
     pub(crate) signal_seconds: Limit,
     pub(crate) cache_seconds: Limit,
+    pub(crate) cache_pending_seconds: Limit,
+    pub(crate) cache_refused: Limit,
     pub(crate) token_seconds: u32,
 }
 
@@ -109,6 +117,8 @@ impl Limits {
             expired_tokens_percent: set(EXPIRED_TOKENS_PERCENT)?,
             signal_seconds: set(SIGNAL_SECONDS)?,
             cache_seconds: set(CACHE_SECONDS)?,
+            cache_pending_seconds: set(CACHE_PENDING_SECONDS)?,
+            cache_refused: set(CACHE_REFUSED)?,
             token_seconds: cx.setting("HEALTH_TOKEN_SECONDS", TOKEN_SECONDS)?,
         })
     }

@@ -110,6 +110,11 @@ fn measured(page: &mut Page, report: &Report) {
         page.number("signals_oldest_seconds", "The age of the oldest of them.", Some(signals.oldest_seconds));
     }
     backlog(page, "cache", report.cache.as_ref());
+    if let Some(saves) = &report.saves {
+        page.number("cache_pending", "Saves that the database has not taken.", Some(saves.pending));
+        page.number("cache_pending_seconds", "How long the oldest waits.", Some(saves.oldest_seconds));
+        page.number("cache_refused_24h", "Saves that it refused for good.", Some(saves.refused));
+    }
 }
 
 fn backlog(page: &mut Page, whose: &str, backlog: Option<&Backlog>) {

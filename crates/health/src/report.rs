@@ -23,6 +23,7 @@ pub(crate) struct Report {
     pub(crate) tokens: Option<Tokens>,
     pub(crate) signals: Option<Signals>,
     pub(crate) cache: Option<Backlog>,
+    pub(crate) saves: Option<Saves>,
     /// Sections that could not be measured, and why.
     pub(crate) errors: Vec<(String, String)>,
     /// How long measuring took, milliseconds.
@@ -97,6 +98,16 @@ pub(crate) struct Signals {
     pub(crate) oldest_seconds: u64,
 }
 
+/// What the workers of the cache hold that the database has not taken.
+#[derive(Debug)]
+pub(crate) struct Saves {
+    pub(crate) pending: u64,
+    pub(crate) oldest_seconds: u64,
+    /// For good, in a day.
+    pub(crate) refused: u64,
+    pub(crate) last_error: String,
+}
+
 /// Asks the database, and gives up after a while.
 pub(crate) async fn fetch(cx: &Context, token_seconds: u32, patience: Duration) -> Result<Value> {
     let arguments =
@@ -154,6 +165,7 @@ impl Report {
                 })
             }),
             cache: section(measured, "cache", &mut errors, backlog),
+            saves: saves(&measured["cache"]),
             took_ms: number(measured, "took_ms").unwrap_or(0),
             errors,
         }
@@ -201,6 +213,16 @@ fn backlog(value: &Value) -> Option<Backlog> {
         due: number(value, "due")?,
         lag_seconds: number(value, "lag_seconds")?,
         failing: number(value, "failing")?,
+    })
+}
+
+/// Older migrations do not count them.
+fn saves(cache: &Value) -> Option<Saves> {
+    Some(Saves {
+        pending: number(cache, "pending")?,
+        oldest_seconds: number(cache, "pending_seconds")?,
+        refused: number(cache, "refused_24h")?,
+        last_error: text(cache, "pending_error").unwrap_or_default(),
     })
 }
 

@@ -20,7 +20,10 @@ fn well() -> Value {
         "collector": { "companies": 9, "due": 1, "lag_seconds": 40, "failing": 0 },
         "tokens": { "active": 4, "expired": 0, "expiring": 0 },
         "signals": { "pending": 1, "oldest_seconds": 2 },
-        "cache": { "sources": 3, "due": 0, "lag_seconds": 0, "failing": 0 },
+        "cache": {
+            "sources": 3, "due": 0, "lag_seconds": 0, "failing": 0,
+            "pending": 1, "pending_seconds": 2, "refused_24h": 0, "pending_error": "57014 statement timeout",
+        },
         "versions": { "postgres": "15.8", "migration": "20261121140300" },
         "errors": {},
         "took_ms": 12,
@@ -98,7 +101,7 @@ fn a_project_in_which_all_is_well_is_healthy_and_shows_what_was_measured() {
 #[test]
 fn each_check_has_its_limits() {
     let job = "/pg_cron/jobs/0";
-    let cases: [(&str, Value, &str, &str, &str); 25] = [
+    let cases: [(&str, Value, &str, &str, &str); 28] = [
         ("/server/size_bytes", json!(7_201_000_000_u64), "database", "degraded", "7201 (limit 7200)"),
         ("/server/read_only", json!(true), "database", "unhealthy", "takes no writes"),
         ("/server/connections_used", json!(80), "connections", "degraded", "80 of 97"),
@@ -124,6 +127,9 @@ fn each_check_has_its_limits() {
         ("/signals/oldest_seconds", json!(601), "signals", "unhealthy", "601 (limit 600)"),
         ("/cache/lag_seconds", json!(901), "cache", "degraded", "0 sources are due"),
         ("/cache/lag_seconds", json!(3_601), "cache", "unhealthy", "3601 (limit 3600)"),
+        ("/cache/pending_seconds", json!(301), "cache", "degraded", "1 saves wait"),
+        ("/cache/pending_seconds", json!(3_601), "cache", "unhealthy", "57014 statement timeout"),
+        ("/cache/refused_24h", json!(1), "cache", "degraded", "refused for good"),
     ];
     for (pointer, value, check, status, problem) in cases {
         let app = app(but(pointer, value.clone()));

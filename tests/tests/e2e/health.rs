@@ -7,6 +7,8 @@ use ironferry_tests::lab::{Lab, project};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::cache::Cache;
+
 /// The whole health as a service sees it.
 async fn full(lab: &Lab) -> Result<(u16, Value)> {
     let reply = lab.as_service("GET", "/health/full", None, Value::Null).await?;
@@ -159,6 +161,43 @@ async fn calls_that_pile_up_or_fail_show_in_pg_net() -> Result<()> {
     assert_eq!((status, net), (503, "unhealthy"), "{said}");
     assert!(problems.contains("Timeout of") && problems.contains("100 (limit 50)"), "{said}");
     lab.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_save_that_the_database_does_not_take_while_others_pass_is_seen() -> Result<()> {
+    let settings = [("HEALTH_CACHE_PENDING_SECONDS_DEGRADED", "3"), ("CACHE_DATABASE_TIMEOUT_MS", "500")];
+    let cache = Cache::start("unsaved", &settings).await?;
+    for name in ["stuck", "other"] {
+        assert_eq!(cache.put(&format!("/tracker/{name}"), &json!({ "n": 1 })).await?.status, 200);
+    }
+    // Somebody holds one row.
+    let db = cache.lab.db().await?;
+    db.run("begin; select from public.cache_storage where cache_type = 'stuck' for update").await?;
+    assert_eq!(cache.put("/tracker/stuck", &json!({ "n": 2 })).await?.status, 202);
+    let (code, said) = wait_for(&cache.lab, "cache", "degraded", Duration::from_secs(30)).await?;
+    let problems = check(&said, "cache").1;
+    assert!(code == 200 && problems.contains("1 saves wait for the database"), "{said}");
+    let page = page(&cache.lab).await?.1;
+    assert!(page.contains("ironferry_cache_pending 1\n"), "{page}");
+    // After a moment's rest of the connection another save passes.
+    let passed = async {
+        for _ in 0..50 {
+            if cache.put("/tracker/other", &json!({ "n": 3 })).await?.status == 200 {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        anyhow::bail!("no save passes")
+    };
+    passed.await?;
+
+    db.run("commit").await?;
+    let (_, said) = wait_for(&cache.lab, "cache", "healthy", Duration::from_secs(30)).await?;
+    assert_eq!(said["measured"]["cache"]["pending"], 0, "{said}");
+    let kept =
+        db.text("select data ->> 'n' from public.cache_storage where cache_type = 'stuck'", &[]).await?;
+    assert_eq!(kept, "2");
+    cache.stop().await
 }
 
 #[tokio::test(flavor = "multi_thread")]
