@@ -77,7 +77,7 @@ begin
     ), ' union all ') into v_all
     from private.sealed_columns as known where known.holder = p_holder;
     if v_all is null then
-        return '[]';
+        return '[]'::json;
     end if;
     execute format(
         'select json_agg(batch order by batch.place) from (
@@ -85,7 +85,7 @@ begin
              where split_part(text.old_text, ''.'', 2) <> $1 and text.place > $2 order by text.place limit $3
          ) as batch', v_all
     ) into v_batch using p_key_id, p_after, p_limit;
-    return coalesce(v_batch, '[]');
+    return coalesce(v_batch, '[]'::json);
 end;
 $$;
 comment on function public.sealed_batch(text, text, text, integer) is
