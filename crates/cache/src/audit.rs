@@ -2,9 +2,13 @@
 //! the same entries the database counts the figures and raises the alerts. While it is away they wait
 //! in memory and in a file.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use ironferry::{Context, Error, FileOperation, Level, Request, Response, Result};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
+use serde_json::value::{RawValue, to_raw_value};
 
 use crate::entry::{Key, now_ms, timestamp};
 use crate::gate::client_ip;
@@ -15,12 +19,15 @@ use crate::{database, file, instance};
 
 #[derive(Default)]
 pub(crate) struct Journal {
-    entries: Vec<Value>,
+    /// As JSON: they are only passed on.
+    entries: Vec<Box<RawValue>>,
     writing_since: Option<f64>,
     /// Whether the file has some of them.
     on_disk: bool,
 }
 
+/// What is written waits so long for company: one call for all of it instead of one a request.
+const GATHER: Duration = Duration::from_millis(100);
 /// Entries in one call.
 const BATCH: usize = 500;
 /// What waits while the database is away; beyond that the oldest goes, and the log has it.
@@ -81,30 +88,51 @@ impl Record {
         let is_read = self.operation == "READ" && !self.cache_type.is_empty();
         let missed =
             is_read && self.layer.is_none() && (status.is_server_error() || code == Some("CACHE_MISS"));
-        let mut entry = json!({
-            "operation": self.operation, "role": self.role, "ip": self.ip, "user_agent": self.user_agent,
-            "status": status.as_u16(), "ms": self.ms(cx), "at": timestamp(now_ms(cx)),
-            "request_id": cx.request_id(),
+        let ms = self.ms(cx);
+        push(&Entry {
+            ip: Some(&self.ip),
+            user_agent: Some(&self.user_agent),
+            project: Some(self.project.as_str()).filter(|project| !project.is_empty()),
+            cache_type: Some(self.cache_type.as_str()).filter(|cache_type| !cache_type.is_empty()),
+            size: Some(self.size).filter(|size| *size > 0),
+            code,
+            layer: self.layer.map(Layer::name).or(missed.then_some("miss")),
+            ..Entry::new(cx, self.operation, &self.role, status, ms)
         });
-        let mut set = |name: &str, value: Value| entry[name] = value;
-        if !self.project.is_empty() {
-            set("project", self.project.into());
-        }
-        if !self.cache_type.is_empty() {
-            set("type", self.cache_type.into());
-        }
-        if self.size > 0 {
-            set("size", self.size.into());
-        }
-        if let Some(code) = code {
-            set("code", code.into());
-        }
-        match self.layer {
-            Some(layer) => set("layer", layer.name().into()),
-            None if missed => set("layer", "miss".into()),
-            None => {}
-        }
-        push(entry);
+    }
+}
+
+/// An operation as `cache_record` takes it.
+#[derive(Default, Serialize)]
+struct Entry<'a> {
+    operation: &'a str,
+    role: &'a str,
+    status: u16,
+    ms: f64,
+    at: String,
+    request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<&'a str>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    cache_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    layer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repaired: Option<&'a str>,
+}
+
+impl<'a> Entry<'a> {
+    fn new(cx: &'a Context, operation: &'a str, role: &'a str, status: StatusCode, ms: f64) -> Self {
+        let (at, request_id, status) = (timestamp(now_ms(cx)), cx.request_id(), status.as_u16());
+        Self { operation, role, status, ms, at, request_id, ..Self::default() }
     }
 }
 
@@ -115,23 +143,30 @@ pub(crate) fn refreshed(cx: &Context, key: &Key, outcome: &Result<Found>, starte
         Err(error) => (error.status(), Some(error.as_code().to_owned()), 0),
     };
     let ms = ((cx.elapsed_ms() - started) * 1_000.0).round() / 1_000.0;
-    push(json!({
-        "operation": "REFRESH", "role": "source", "project": key.project, "type": key.cache_type, "layer": "refresh",
-        "status": status.as_u16(), "code": code, "size": size, "ms": ms, "at": timestamp(now_ms(cx)),
-        "request_id": cx.request_id(),
-    }));
+    push(&Entry {
+        project: Some(&key.project),
+        cache_type: Some(&key.cache_type),
+        layer: Some("refresh"),
+        code: code.as_deref(),
+        size: Some(size),
+        ..Entry::new(cx, "REFRESH", "source", status, ms)
+    });
 }
 
 /// A layer that was found corrupt and is filled from the next one.
 pub(crate) fn repaired(cx: &Context, key: &Key, layer: &'static str) {
     cx.log(Level::Error, "cache.corrupt", json!({ "key": key.id(), "layer": layer }));
-    push(json!({
-        "operation": "UPDATE", "role": "cache", "project": key.project, "type": key.cache_type, "repaired": layer,
-        "status": 200, "ms": 0, "at": timestamp(now_ms(cx)), "request_id": cx.request_id(),
-    }));
+    push(&Entry {
+        project: Some(&key.project),
+        cache_type: Some(&key.cache_type),
+        repaired: Some(layer),
+        ..Entry::new(cx, "UPDATE", "cache", StatusCode::OK, 0.0)
+    });
 }
 
-fn push(entry: Value) {
+fn push(entry: &Entry<'_>) {
+    // Texts and numbers: writing them cannot fail.
+    let Ok(entry) = to_raw_value(entry) else { return };
     instance::with(|instance| {
         let entries = &mut instance.journal.entries;
         if entries.len() >= MOST {
@@ -141,7 +176,8 @@ fn push(entry: Value) {
     });
 }
 
-/// Writes what there is, behind the reply. One writer at a time: what comes meanwhile is its next batch.
+/// Writes what there is, behind the reply, and what comes in the next moment with it. One writer at a
+/// time: what comes while it writes is its next batch.
 pub(crate) fn write_behind(cx: &Context, settings: &Settings) {
     let now = cx.elapsed_ms();
     let begins = instance::with(|instance| {
@@ -156,29 +192,42 @@ pub(crate) fn write_behind(cx: &Context, settings: &Settings) {
     if begins {
         let (cx, settings) = (cx.clone(), settings.clone());
         cx.clone().wait_until(async move {
-            write(&cx, &settings).await;
-            instance::with(|instance| instance.journal.writing_since = None);
+            loop {
+                cx.sleep(GATHER).await;
+                let wrote = write(&cx, &settings).await;
+                let more = instance::with(|instance| {
+                    let journal = &mut instance.journal;
+                    let more = wrote && !journal.entries.is_empty();
+                    journal.writing_since = more.then(|| cx.elapsed_ms());
+                    more
+                });
+                if !more {
+                    return;
+                }
+            }
         });
     }
 }
 
-/// Writes all entries, until none is left or the database is away.
-pub(crate) async fn write(cx: &Context, settings: &Settings) {
-    loop {
-        let batch: Vec<Value> = instance::with(|instance| {
+/// Writes the entries that there are. False when the database is away.
+pub(crate) async fn write(cx: &Context, settings: &Settings) -> bool {
+    let mut left = instance::with(|instance| instance.journal.entries.len());
+    while left > 0 {
+        let batch: Vec<Box<RawValue>> = instance::with(|instance| {
             let entries = &mut instance.journal.entries;
-            let count = entries.len().min(BATCH);
+            let count = entries.len().min(BATCH).min(left);
             entries.drain(..count).collect()
         });
         if batch.is_empty() {
             break;
         }
+        left -= batch.len();
         let arguments = cache_record::Args { p_entries: batch.as_slice() };
         match database::call(cx, settings, cache_record::NAME, &arguments).await {
             Ok(_) => {}
             Err(error) if database::is_away(&error) => {
                 put_back(cx, settings, batch).await;
-                return;
+                return false;
             }
             Err(error) => {
                 cx.log(
@@ -193,9 +242,10 @@ pub(crate) async fn write(cx: &Context, settings: &Settings) {
         // Written now. Should it stay, its entries would be written twice, which the log survives.
         let _ = cx.file(FileOperation::Remove(path(settings))).await;
     }
+    true
 }
 
-async fn put_back(cx: &Context, settings: &Settings, batch: Vec<Value>) {
+async fn put_back(cx: &Context, settings: &Settings, batch: Vec<Box<RawValue>>) {
     let content = instance::with(|instance| {
         let journal = &mut instance.journal;
         journal.entries.splice(0..0, batch);
@@ -212,7 +262,7 @@ pub(crate) async fn recall(cx: &Context, settings: &Settings) {
     let Ok(content) = cx.file(FileOperation::Read(path(settings))).await else {
         return;
     };
-    let entries: Vec<Value> = serde_json::from_slice(&content).unwrap_or_default();
+    let entries: Vec<Box<RawValue>> = serde_json::from_slice(&content).unwrap_or_default();
     instance::with(|instance| {
         instance.journal.on_disk = true;
         instance.journal.entries.splice(0..0, entries);
