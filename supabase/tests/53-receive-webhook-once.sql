@@ -2,7 +2,7 @@
 begin;
 \ir support/accounts.psql
 \ir support/trading.psql
-select plan(31);
+select plan(33);
 
 select tests.create_user('anna');
 select tests.create_webhook('anna', 'trend', 'rate_limit_per_minute = 4');
@@ -21,6 +21,20 @@ update public.webhook_signals set received_at = received_at - interval '61 secon
 select is(tests.record('trend', 'c') ->> 'outcome', 'accepted', 'and then it is a new one');
 select is(tests.record('off', 'a') ->> 'outcome', 'inactive', 'an inactive webhook takes nothing');
 select is(public.receive_webhook_record(gen_random_uuid(), '{}', '{}', 'x') ->> 'outcome', 'inactive', 'nor does one that is not there');
+
+-- By the webhook that it was verified by
+
+select is(
+    public.receive_webhook_record(tests.webhook_id('other'), '{}', '{}', 'x', p_config_version => '2026-01-01') ->> 'outcome',
+    'changed', 'an alert that was verified by an earlier version is not stored'
+);
+select is(
+    public.receive_webhook_record(
+        tests.webhook_id('other'), '{}', '{"symbol": {"name": "AAPL"}}', 'y',
+        p_config_version => (select updated_at from public.webhook_configs where id = tests.webhook_id('other'))
+    ) ->> 'outcome',
+    'accepted', 'and one by the present version is'
+);
 
 -- The rate
 

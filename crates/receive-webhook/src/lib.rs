@@ -1,7 +1,7 @@
 //! TradingView alerts in, orders out: accepted once, acted on once, never lost.
 //!
 //! `receive` lets an alert in: `body` and `parse` read it, `verify` tells who sent it, `store` keeps
-//! it. `act` turns what is kept into orders by the order engine, at a `broker`: `alpaca` or
+//! it, `known` has the webhooks that were read before. `act` turns what is kept into orders by the order engine, at a `broker`: `alpaca` or
 //! `simulator`. `sweep` takes up what was left behind, `notify` tells owners, `manage` and `limits` are where
 //! they make their webhooks, `config` is a webhook's row.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
@@ -11,6 +11,7 @@ mod alpaca;
 mod body;
 mod broker;
 mod config;
+mod known;
 mod limits;
 mod manage;
 mod notify;
@@ -46,6 +47,11 @@ pub async fn handle(request: Request, cx: Context) -> Result<Response> {
         (id, "") if is_uuid(id) => Err(Error::method_not_allowed("POST")),
         _ => Err(no_config()),
     }
+}
+
+/// Forgets the webhooks that the instance knows, as a restart does. For tests.
+pub fn forget() {
+    known::forget();
 }
 
 /// The answer to a webhook that is not there, whatever its id looks like.

@@ -8,15 +8,14 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use time::format_description::well_known::Rfc3339;
 
+use crate::config::Config;
 use crate::store::{self, Recorded};
 use crate::verify::{self, Unverified, Verified};
-use crate::{act, parse};
+use crate::{act, known, parse};
 
 /// `POST /receive-webhook/{config_id}`
 pub(crate) async fn signal(request: &Request, cx: &Context, config_id: &str) -> Result<Response> {
-    let config = store::config(cx, config_id).await?;
-    let verified = Unverified { request, config }.verify(cx)?;
-    let recorded = record(cx, request, &verified).await?;
+    let recorded = accept(cx, request, config_id).await?;
     let message = match recorded.outcome.as_str() {
         "accepted" => "Webhook processed",
         "duplicate" => "Webhook processed: this alert was there already",
@@ -39,6 +38,40 @@ pub(crate) async fn signal(request: &Request, cx: &Context, config_id: &str) -> 
             "request_id": cx.request_id(),
         }),
     )
+}
+
+/// How often a webhook may change while one alert comes in.
+const MOST_CHANGES: usize = 5;
+
+/// Verifies and stores the alert, first by the webhook as it was read last. Whoever that turns away may
+/// know what has changed since: so a refusal counts only when the webhook has just been read.
+async fn accept(cx: &Context, request: &Request, config_id: &str) -> Result<Recorded> {
+    if let Some(config) = known::get(config_id) {
+        let outcome = verified(cx, request, config).await;
+        match &outcome {
+            Ok(recorded) if !is_outdated(recorded) && recorded.outcome != "inactive" => return outcome,
+            Err(error) if !error.status().is_client_error() => return outcome,
+            _ => known::evict(config_id),
+        }
+    }
+    for _ in 0..MOST_CHANGES {
+        let config = store::config(cx, config_id).await?;
+        let recorded = verified(cx, request, config.clone()).await?;
+        if !is_outdated(&recorded) {
+            known::put(&config);
+            return Ok(recorded);
+        }
+    }
+    Err(Error::unavailable("the webhook is being changed").code("CONFIG_CHANGING"))
+}
+
+async fn verified(cx: &Context, request: &Request, config: Config) -> Result<Recorded> {
+    let verified = Unverified { request, config }.verify(cx)?;
+    record(cx, request, &verified).await
+}
+
+fn is_outdated(recorded: &Recorded) -> bool {
+    recorded.outcome == "changed"
 }
 
 async fn record(cx: &Context, request: &Request, verified: &Verified) -> Result<Recorded> {
@@ -66,6 +99,7 @@ async fn record(cx: &Context, request: &Request, verified: &Verified) -> Result<
         p_dedupe_key: dedupe_key.as_deref(),
         p_price: price.as_deref(),
         p_alert_at: alert_at.as_deref(),
+        p_config_version: Some(&config.updated_at),
     };
     store::record(cx, &arguments).await
 }

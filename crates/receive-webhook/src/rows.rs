@@ -24,9 +24,8 @@ impl<'de> Deserialize<'de> for Numeric {
 pub mod admission {
     pub const TABLE: &str = "webhook_configs";
     /// For `select`.
-    pub const COLUMNS: &str =
-        "id,security_token,is_active,source,allowed_ips,hmac_secret_sealed,hmac_required,freshness_seconds";
-    pub const NAMES: [&str; 8] = [
+    pub const COLUMNS: &str = "id,security_token,is_active,source,allowed_ips,hmac_secret_sealed,hmac_required,freshness_seconds,updated_at";
+    pub const NAMES: [&str; 9] = [
         "id",
         "security_token",
         "is_active",
@@ -35,6 +34,7 @@ pub mod admission {
         "hmac_secret_sealed",
         "hmac_required",
         "freshness_seconds",
+        "updated_at",
     ];
     pub const ID: &str = "id";
     pub const SECURITY_TOKEN: &str = "security_token";
@@ -44,6 +44,7 @@ pub mod admission {
     pub const HMAC_SECRET_SEALED: &str = "hmac_secret_sealed";
     pub const HMAC_REQUIRED: &str = "hmac_required";
     pub const FRESHNESS_SECONDS: &str = "freshness_seconds";
+    pub const UPDATED_AT: &str = "updated_at";
 
     /// These columns of a row of `webhook_configs`.
     #[derive(Clone, Debug, ::serde::Deserialize)]
@@ -64,6 +65,8 @@ pub mod admission {
         pub hmac_required: bool,
         /// An alert whose own time is older is refused; 0: not looked at.
         pub freshness_seconds: i32,
+        /// When the row was last changed.
+        pub updated_at: String,
     }
 }
 
@@ -472,7 +475,7 @@ pub mod receive_webhook_place {
     pub type Output = String;
 }
 
-/// Stores an alert once: accepted, duplicate, limited (with retry_after in seconds) or inactive. is_busy: somebody is at the owner's signals and will come to this one.
+/// Stores an alert once: accepted, duplicate, limited (with retry_after in seconds), inactive, or changed: the webhook is of another version than the caller verified the alert by. is_busy: somebody is at the owner's signals and will come to this one.
 pub mod receive_webhook_record {
     pub const NAME: &str = "receive_webhook_record";
 
@@ -489,6 +492,8 @@ pub mod receive_webhook_record {
         pub p_price: Option<&'a str>,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub p_alert_at: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub p_config_version: Option<&'a str>,
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) async fn config(cx: &Context, id: &str) -> Result<Config> {
 /// An alert to store.
 pub(crate) type Record<'a> = receive_webhook_record::Args<'a, RawValue, Signal>;
 
-/// What became of it: `accepted`, `duplicate`, `limited` or `inactive`.
+/// What became of it: `accepted`, `duplicate`, `limited`, `inactive`, or `changed`: the webhook is another by now.
 #[derive(Deserialize)]
 pub(crate) struct Recorded {
     pub(crate) outcome: String,

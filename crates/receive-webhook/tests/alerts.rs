@@ -13,6 +13,7 @@ fn config(more: &Value) -> Value {
     let mut config = json!({
         "id": ID, "security_token": HASH, "is_active": true, "source": "other", "allowed_ips": null,
         "hmac_secret_sealed": null, "hmac_required": false, "freshness_seconds": 120,
+        "updated_at": "2026-11-21T09:00:00.123456+00:00",
     });
     for (name, value) in more.as_object().into_iter().flatten() {
         config[name] = value.clone();
@@ -21,6 +22,7 @@ fn config(more: &Value) -> Value {
 }
 
 fn webhook(more: &Value) -> App {
+    receive_webhook::forget();
     App::new(receive_webhook::handle)
         .on("GET", "/rest/v1/webhook_configs", Answer::json(json!([config(more)])))
         .rpc(

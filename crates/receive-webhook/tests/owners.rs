@@ -10,6 +10,7 @@ const USER: &str = "9d2c1a52-6f0e-4d1b-9a4e-0f6a3e0a7a11";
 const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 fn app() -> App {
+    receive_webhook::forget();
     App::new(receive_webhook::handle).secret("CREDENTIALS_ENCRYPTION_KEYS", RING)
 }
 
@@ -47,7 +48,7 @@ fn a_signing_key_is_shown_once_and_opens_the_webhook() {
         let config = json!({
             "id": id, "security_token": row["security_token"], "is_active": true, "source": "other",
             "allowed_ips": null, "hmac_secret_sealed": row["hmac_secret_sealed"], "hmac_required": true,
-            "freshness_seconds": 120,
+            "freshness_seconds": 120, "updated_at": "2026-11-21T09:00:00.123456+00:00",
         });
         let app = app()
             .on("GET", "/rest/v1/webhook_configs", Answer::json(json!([config])))
