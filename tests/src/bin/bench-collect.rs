@@ -32,7 +32,7 @@ struct Arguments {
     #[arg(long, default_value_t = 100)]
     latency_ms: u64,
     /// New captures a company
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 2)]
     readings: u32,
     /// Companies at once in each call of the collector
     #[arg(long, default_value_t = 25)]
