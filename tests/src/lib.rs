@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod alpaca;
+pub mod budget;
 pub mod calls;
 pub mod captures;
 pub mod dex_site;

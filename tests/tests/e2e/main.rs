@@ -7,6 +7,7 @@ mod cache;
 mod cache_guard;
 mod cache_outages;
 mod cache_sources;
+mod calls;
 mod collects;
 mod corpus;
 mod crash;
