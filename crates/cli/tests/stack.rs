@@ -7,6 +7,7 @@ mod project;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use ferry::stack::Options;
 use serde_json::{Value, json};
 
 use project::{Project, get, post};
@@ -74,6 +75,47 @@ async fn functions_get_the_hosted_path_and_environment_and_come_back_when_killed
     stack.start_part("echo").await?;
     assert_eq!(get(&echo, &[]).await?.0, 200);
     project.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_secrets_are_taken_over_without_a_gap() -> Result<()> {
+    let Some(options) = project::options()? else { return Ok(()) };
+    let folder = options.project.clone();
+    let stack = project::start(Options { reload: true, ..options }).await?;
+    let echo = format!("{}/functions/v1/echo", stack.api_url());
+    let before = stack.function_pid("echo").context("it runs")?;
+
+    // A file that changes, and one request after the other until what it says has arrived.
+    std::fs::write(folder.join("supabase/functions/.env"), "SERVICE_API_KEY=second\nMORE=1\n")?;
+    let start = Instant::now();
+    loop {
+        let (status, seen) = get(&format!("{echo}?wait=100"), &[]).await?;
+        assert_eq!(status, 200, "{seen}");
+        if seen["env"]["SERVICE_API_KEY"] == "second" && seen["env"]["MORE"] == "1" {
+            break;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "it has not arrived");
+    }
+    assert_ne!(stack.function_pid("echo"), Some(before));
+
+    // Secrets that are set while a request is under way: that one ends where it began.
+    let slow = format!("{echo}?wait=900");
+    let set = [("MORE".to_owned(), "2".to_owned())];
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stack.set_secrets(&set).await
+    };
+    let (slow, set) = tokio::join!(get(&slow, &[]), late);
+    set?;
+    let (status, seen) = slow?;
+    assert_eq!((status, &seen["env"]["MORE"]), (200, &json!("1")));
+    let (status, seen) = get(&echo, &[]).await?;
+    assert_eq!(
+        (status, &seen["env"]["MORE"], &seen["env"]["TEST_SETTING"]),
+        (200, &json!("2"), &json!("from the options"))
+    );
+    stack.stop().await;
+    Ok(std::fs::remove_dir_all(folder)?)
 }
 
 #[tokio::test(flavor = "multi_thread")]

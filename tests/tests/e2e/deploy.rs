@@ -1,6 +1,6 @@
 //! `ferry deploy` with the real Supabase CLI, a simulated Management API, and a stack that has no migration yet.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
@@ -33,17 +33,17 @@ impl Hosted {
 
     /// Deploys `collect-dex` as it was built.
     async fn deploy(&self, more: &[&str]) -> Result<Output> {
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
-        let mut command = Command::new(target.join("debug/ferry"));
+        self.deploy_from(project(), &[&["--no-build", "--only", "collect-dex"], more].concat()).await
+    }
+
+    async fn deploy_from(&self, project: &Path, arguments: &[&str]) -> Result<Output> {
+        let mut command = Command::new(target().join("debug/ferry"));
+        command.arg("--state").arg(&self.folder).args(["deploy", "--project-ref", PROJECT]).args(arguments);
         command
-            .arg("--state")
-            .arg(&self.folder)
-            .args(["deploy", "--no-build", "--only", "collect-dex", "--project-ref", PROJECT])
-            .args(more);
-        command
-            .current_dir(project())
+            .current_dir(project)
             .env("NO_COLOR", "1")
+            // What both checkouts depend on is compiled once.
+            .env("CARGO_TARGET_DIR", target())
             .env("SUPABASE_PROFILE", self.folder.join("profile.yaml"));
         command.env("SUPABASE_ACCESS_TOKEN", ACCESS_TOKEN).env("SERVICE_API_KEY", KEY);
         command.env("SUPABASE_URL", self.stack.api_url()).env("SUPABASE_DB_URL", self.stack.db_url());
@@ -61,6 +61,43 @@ impl Hosted {
         self.stack.stop().await;
         std::fs::remove_dir_all(&self.folder).context("removing the state")
     }
+}
+
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from)
+}
+
+/// Another checkout of this project, in which nothing was built: what is read is linked, what is written is not.
+fn unbuilt(folder: &Path) -> Result<()> {
+    let functions = folder.join("supabase/functions");
+    for part in ["health", "_shared"] {
+        std::fs::create_dir_all(functions.join(part))?;
+        for file in std::fs::read_dir(project().join("supabase/functions").join(part))?.flatten() {
+            if file.file_type()?.is_file() {
+                std::fs::copy(file.path(), functions.join(part).join(file.file_name()))?;
+            }
+        }
+    }
+    let linked = [
+        "Cargo.lock",
+        "Cargo.toml",
+        ".cargo",
+        "crates",
+        "deno.json",
+        "node_modules",
+        "package.json",
+        "rust-toolchain.toml",
+        "scripts",
+        "supabase/config.toml",
+        "supabase/migrations",
+        "tests",
+        "wasm-budget.json",
+    ];
+    for part in linked {
+        std::os::unix::fs::symlink(project().join(part), folder.join(part))
+            .with_context(|| part.to_owned())?;
+    }
+    Ok(())
 }
 
 fn told(output: &Output) -> String {
@@ -152,5 +189,28 @@ async fn what_would_not_work_is_not_deployed_and_what_does_not_work_says_how_to_
     for part in ["collect-dex does not work", "503", "To go back", "ferry deploy --only collect-dex"] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
+    hosted.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deployment_builds_what_it_deploys() -> Result<()> {
+    let hosted = Hosted::start("deploy-builds", &ALL_SET).await?;
+    let folder = hosted.folder.join("checkout");
+    unbuilt(&folder)?;
+    let module = folder.join("supabase/functions/health/wasm/health.ts");
+    let only = ["--only", "health"];
+    let unbuilt = hosted.deploy_from(&folder, &[&only[..], &["--no-build"]].concat()).await?;
+    assert!(!unbuilt.status.success() && told(&unbuilt).contains("WASM_MISSING"), "{}", told(&unbuilt));
+    assert_eq!(hosted.management.writes(), [""; 0]);
+    assert!(!module.exists(), "nobody built it by the way");
+
+    let deployed = hosted.deploy_from(&folder, &only).await?;
+    let said = told(&deployed);
+    ensure!(deployed.status.success(), "{said}");
+    assert!(said.contains("building health") && said.contains("health deployed and answering"), "{said}");
+    let upload = hosted.management.function("health").context("it is there")?.upload;
+    let uploaded = &upload.files["supabase/functions/health/wasm/health.ts"];
+    assert!(*uploaded == std::fs::read(&module)?, "what was built is what was uploaded");
+    assert!(uploaded.len() > 100_000);
     hosted.end().await
 }
