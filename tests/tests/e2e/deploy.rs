@@ -81,6 +81,7 @@ fn unbuilt(folder: &Path) -> Result<()> {
     let linked = [
         "Cargo.lock",
         "Cargo.toml",
+        "benches",
         ".cargo",
         "crates",
         "deno.json",
