@@ -88,6 +88,13 @@ async fn mistakes_in_the_database_are_found_one_by_one_and_a_sound_one_has_none(
              grant select on public.open to service_role;
              create table public.shut (id int);
              alter table public.shut enable row level security;
+             create table public.counted (id int);
+             alter table public.counted enable row level security;
+             create function private.count() returns void language sql security definer set search_path = ''
+                 as $$ insert into public.counted values (1) $$;
+             create table public.shown (id int);
+             alter table public.shown enable row level security;
+             grant select on public.shown to authenticated;
              create function public.closed() returns int language sql as 'select 1';
              revoke execute on function public.closed() from public, anon, authenticated, service_role;
              create extension pg_cron with schema pg_catalog;
@@ -106,6 +113,7 @@ async fn mistakes_in_the_database_are_found_one_by_one_and_a_sound_one_has_none(
     assert_eq!(ran.code, 1, "{ran:?}");
     let expected = [
         "GRANT_MISSING closed",
+        "GRANT_MISSING shown",
         "GRANT_MISSING shut",
         "JOB_INACTIVE asleep",
         "JOB_NOT_SCHEDULED gone",

@@ -11,7 +11,8 @@ use std::fmt;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use tokio_postgres::Client;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
 
 pub use address::{Address, SslMode};
 
@@ -176,6 +177,28 @@ impl Database {
         }
         self.connect().await
     }
+}
+
+/// What a query is given, each value with its type.
+pub(crate) type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
+
+/// A query's rows, without a prepared statement: behind the pooler's transaction mode another client may
+/// have the connection by then, or one of the same name be there already.
+pub(crate) async fn ask_all(
+    client: &Client,
+    query: &str,
+    parameters: Parameters<'_>,
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    client.query_typed(query, parameters).await
+}
+
+/// Its only row.
+///
+/// # Errors
+/// When it fails, or has none.
+pub(crate) async fn ask_one(client: &Client, query: &str, parameters: Parameters<'_>) -> Result<Row> {
+    let rows = ask_all(client, query, parameters).await?;
+    rows.into_iter().next().context("the database gave no row")
 }
 
 /// The driver says "error performing TLS handshake" and keeps the reason to itself.

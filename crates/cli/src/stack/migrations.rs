@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 
 use super::logs::Log;
 use super::{postgres, tools};
+use crate::database::{ask_all, ask_one};
 
 /// Applies what is new; the seed comes once. Returns how many were new.
 pub(crate) async fn apply(project: &Path, database: &str, unseeded: bool, log: &Log) -> Result<usize> {
@@ -47,11 +48,11 @@ async fn pending(project: &Path, database: &str) -> Result<Vec<String>> {
 /// The versions of the migration files that the database has not seen, in their order.
 pub(crate) async fn pending_in(client: &Client, project: &Path) -> Result<Vec<String>> {
     let mut versions = versions(project);
-    let known = client
-        .query_one("select to_regclass('supabase_migrations.schema_migrations') is not null", &[])
-        .await?;
+    let known =
+        ask_one(client, "select to_regclass('supabase_migrations.schema_migrations') is not null", &[])
+            .await?;
     if known.get(0) {
-        let rows = client.query("select version from supabase_migrations.schema_migrations", &[]).await?;
+        let rows = ask_all(client, "select version from supabase_migrations.schema_migrations", &[]).await?;
         versions.retain(|version| !rows.iter().any(|row| row.get::<_, &str>(0) == version));
     }
     versions.sort();

@@ -6,6 +6,9 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use crate::database::{ask_all, ask_one};
 
 /// Everything, at one moment.
 #[derive(Deserialize)]
@@ -81,12 +84,9 @@ pub(super) struct Run {
 
 /// Asks the database.
 pub(super) async fn ask(client: &Client, ticks: i64) -> Result<Facts> {
-    let there = client
-        .query_one(
-            "select to_regclass('cron.job') is not null, to_regclass('private.function_calls') is not null",
-            &[],
-        )
-        .await?;
+    let installed =
+        "select to_regclass('cron.job') is not null, to_regclass('private.function_calls') is not null";
+    let there = ask_one(client, installed, &[]).await?;
     if !there.try_get::<_, bool>(0)? {
         bail!("pg_cron is not installed in this database, so nothing is scheduled");
     }
@@ -95,7 +95,7 @@ pub(super) async fn ask(client: &Client, ticks: i64) -> Result<Facts> {
     let (calls, since) =
         if has_ledger { (include_str!("calls.sql"), since) } else { ("'[]'::jsonb", "null") };
     let query = include_str!("facts.sql").replace("{calls}", calls).replace("{since}", since);
-    let answer: Value = client.query_one(&query, &[&ticks]).await?.try_get(0)?;
+    let answer: Value = ask_one(client, &query, &[(&ticks, Type::INT8)]).await?.try_get(0)?;
     let mut facts: Facts =
         serde_json::from_value(answer).context("the database answered in an unexpected shape")?;
     facts.has_ledger = has_ledger;
@@ -114,7 +114,7 @@ async fn runs(client: &Client, jobs: &[Job]) -> Result<HashMap<String, Run>> {
     let tables = "select format('%I.%I', table_schema, table_name), array_agg(column_name::text) from information_schema.columns
         where table_schema = 'public' and table_name like '%\\_runs' group by table_schema, table_name
         having array_agg(column_name::text) @> array['id', 'status'] order by 1";
-    for row in client.query(tables, &[]).await? {
+    for row in ask_all(client, tables, &[]).await? {
         let table: String = row.try_get(0)?;
         let columns: Vec<String> = row.try_get(1)?;
         let has = |name: &str| columns.iter().any(|column| column == name);
@@ -124,7 +124,7 @@ async fn runs(client: &Client, jobs: &[Job]) -> Result<HashMap<String, Run>> {
             "select run.id::text, jsonb_build_object('table', '{table}', 'status', run.status::text, 'error', {error}, 'age', {age})
              from {table} as run where run.id::text = any ($1)"
         );
-        for row in client.query(&query, &[&ids]).await? {
+        for row in ask_all(client, &query, &[(&ids, Type::TEXT_ARRAY)]).await? {
             let run = serde_json::from_value(row.try_get::<_, Value>(1)?)
                 .context("a run of an unexpected shape")?;
             runs.insert(row.try_get(0)?, run);

@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio_postgres::Client;
 
 use super::Finding;
+use crate::database::{ask_all, ask_one};
 use crate::remote::Settings;
 use crate::stack::migrations;
 
@@ -28,12 +29,14 @@ struct Facts {
     no_rls: Vec<String>,
     /// Which no role of the API may use.
     tables: Vec<String>,
+    /// Which clients may use, and the functions, as service_role, not.
+    not_for_service: Vec<String>,
     routines: Vec<String>,
 }
 
 pub(super) async fn look(client: &Client, project: &Path, set: &mut Settings<'_>) -> Result<Vec<Finding>> {
     let before = since_1970();
-    let row = client.query_one(include_str!("database.sql"), &[]).await.context("asking the database")?;
+    let row = ask_one(client, include_str!("database.sql"), &[]).await.context("asking the database")?;
     let between = f64::midpoint(before, since_1970());
     let facts: Facts = serde_json::from_value(row.get::<_, Value>(0))?;
     let mut findings = Vec::from_iter(clock(facts.now - between));
@@ -88,6 +91,14 @@ fn grants(facts: &Facts) -> Vec<Finding> {
             format!("in a new migration: grant select, insert, update, delete on public.{table} to service_role;"),
         ));
     }
+    for table in &facts.not_for_service {
+        findings.push(Finding::warning(
+            "GRANT_MISSING",
+            table,
+            "clients may use it, the functions may not: as service_role each call answers 42501",
+            format!("where a function uses it, in a new migration: grant select on public.{table} to service_role;"),
+        ));
+    }
     for routine in &facts.routines {
         findings.push(Finding::error(
             "GRANT_MISSING",
@@ -100,10 +111,8 @@ fn grants(facts: &Facts) -> Vec<Finding> {
 }
 
 async fn vault(client: &Client, facts: &Facts, set: &mut Settings<'_>) -> Result<Vec<Finding>> {
-    let rows = client
-        .query("select name, btrim(decrypted_secret, E' \\t\\r\\n') from vault.decrypted_secrets where name is not null", &[])
-        .await
-        .context("reading the Vault")?;
+    let secrets = "select name, btrim(decrypted_secret, E' \\t\\r\\n') from vault.decrypted_secrets where name is not null";
+    let rows = ask_all(client, secrets, &[]).await.context("reading the Vault")?;
     let known: BTreeMap<String, Option<String>> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
     let value = |name: &str| known.get(name).and_then(Option::as_deref).filter(|value| !value.is_empty());
     let mut findings = Vec::new();
@@ -135,7 +144,7 @@ async fn jobs(client: &Client, project: &Path) -> Result<Vec<Finding>> {
             select status || coalesce(': ' || left(return_message, 200), '') from cron.job_run_details as run
             where run.jobid = job.jobid and end_time is not null order by runid desc limit 1
         ) from cron.job as job where jobname is not null";
-    let rows = client.query(query, &[]).await.context("reading pg_cron's jobs")?;
+    let rows = ask_all(client, query, &[]).await.context("reading pg_cron's jobs")?;
     let known: Vec<(String, bool, Option<String>)> =
         rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     let mut findings = Vec::new();
@@ -196,4 +205,19 @@ fn scheduled(project: &Path) -> Vec<String> {
 fn quoted(line: &str, call: &str) -> Option<String> {
     let (_, after) = line.split_once(call)?;
     Some(after.trim_start().strip_prefix('\'')?.split('\'').next()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_off_by_more_than_a_moment_is_told_with_its_direction() {
+        assert_eq!((clock(4.9), clock(-4.9)), (None, None));
+        for (ahead, told) in [(61.2, "61 s ahead of"), (-7_200.0, "7200 s behind")] {
+            let finding = clock(ahead).expect("a finding");
+            assert_eq!(finding.code, "CLOCK_SKEW");
+            assert!(finding.what.contains(told), "{}", finding.what);
+        }
+    }
 }

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use super::{duration, moment, print_json, rows};
 use crate::commands::paint::{self, Tone};
 use crate::commands::table::{Cell, Column, Table};
+use crate::database::ask_one;
 
 #[derive(Serialize, Deserialize)]
 struct Job {
@@ -26,7 +27,7 @@ struct Job {
 }
 
 pub(super) async fn show(client: &Client, json: bool) -> Result<ExitCode> {
-    let installed = client.query_one("select to_regclass('cron.job') is not null", &[]).await?;
+    let installed = ask_one(client, "select to_regclass('cron.job') is not null", &[]).await?;
     if !installed.try_get::<_, bool>(0)? {
         bail!("pg_cron is not installed in this database: create extension pg_cron with schema pg_catalog;");
     }

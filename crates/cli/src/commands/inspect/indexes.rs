@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use super::{print_json, rows, size};
 use crate::commands::paint::{self, Tone};
 use crate::commands::table::{Cell, Column, Table};
+use crate::database::ask_one;
 
 #[derive(Serialize, Deserialize)]
 struct Index {
@@ -23,13 +24,9 @@ struct Index {
 
 pub(super) async fn show(client: &Client, json: bool) -> Result<ExitCode> {
     let indexes: Vec<Index> = rows(client, include_str!("sql/indexes.sql"), &[]).await?;
-    let since = client
-        .query_one(
-            "select stats_reset::text from pg_catalog.pg_stat_database where datname = current_database()",
-            &[],
-        )
-        .await?
-        .try_get::<_, Option<String>>(0)?;
+    let counted =
+        "select stats_reset::text from pg_catalog.pg_stat_database where datname = current_database()";
+    let since = ask_one(client, counted, &[]).await?.try_get::<_, Option<String>>(0)?;
     if json {
         print_json(&json!({ "counted_since": since, "indexes": indexes }));
         return Ok(ExitCode::SUCCESS);

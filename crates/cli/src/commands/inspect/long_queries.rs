@@ -6,10 +6,12 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use super::{duration, print_json, rows};
 use crate::commands::paint;
 use crate::commands::table::{Cell, Column, Table, cut};
+use crate::database::{ask_all, ask_one};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -41,7 +43,7 @@ pub(super) async fn show(client: &Client, arguments: &Arguments, json: bool) -> 
         return kill(client, pid, json).await;
     }
     let queries: Vec<Query> =
-        rows(client, include_str!("sql/long_queries.sql"), &[&arguments.longer]).await?;
+        rows(client, include_str!("sql/long_queries.sql"), &[(&arguments.longer, Type::FLOAT8)]).await?;
     if json {
         print_json(&json!({ "longer_seconds": arguments.longer, "queries": queries }));
         return Ok(ExitCode::SUCCESS);
@@ -74,7 +76,7 @@ pub(super) async fn show(client: &Client, arguments: &Arguments, json: bool) -> 
 
 async fn kill(client: &Client, pid: i32, json: bool) -> Result<ExitCode> {
     let asked = "select backend_type, pid = pg_catalog.pg_backend_pid() from pg_catalog.pg_stat_activity where pid = $1";
-    let Some(row) = client.query_opt(asked, &[&pid]).await? else {
+    let Some(row) = ask_all(client, asked, &[(&pid, Type::INT4)]).await?.into_iter().next() else {
         bail!("no connection has the number {pid}; it may have ended by itself");
     };
     if row.try_get(1)? {
@@ -84,7 +86,8 @@ async fn kill(client: &Client, pid: i32, json: bool) -> Result<ExitCode> {
     if kind != "client backend" {
         bail!("{pid} is no query but the server's own {kind}");
     }
-    let ended = client.query_one("select pg_catalog.pg_terminate_backend($1, 5000)", &[&pid]).await?;
+    let ended =
+        ask_one(client, "select pg_catalog.pg_terminate_backend($1, 5000)", &[(&pid, Type::INT4)]).await?;
     if !ended.try_get::<_, bool>(0)? {
         bail!("{pid} did not end within 5 s");
     }

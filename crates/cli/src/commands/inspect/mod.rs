@@ -16,10 +16,9 @@ use anyhow::{Context as _, Result};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio_postgres::Client;
-use tokio_postgres::types::ToSql;
 
 use super::paint;
-use crate::database::{Database, Target};
+use crate::database::{Database, Parameters, Target, ask_one};
 use crate::remote::{Place, block_on};
 
 #[derive(clap::Args)]
@@ -63,7 +62,8 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
     let json = arguments.json;
     block_on(async {
         let client = database.connect().await?;
-        client.batch_execute("set statement_timeout = '60s'; set default_transaction_read_only = on").await?;
+        // For this transaction and no longer: behind a pooler the connection is another's afterwards.
+        client.batch_execute("begin read only; set local statement_timeout = '60s'").await?;
         match &arguments.question {
             Question::Connections => connections::show(&client, json).await,
             Question::LongQueries(arguments) => long_queries::show(&client, arguments, json).await,
@@ -80,11 +80,11 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
 pub(super) async fn rows<T: DeserializeOwned>(
     client: &Client,
     query: &str,
-    parameters: &[&(dyn ToSql + Sync)],
+    parameters: Parameters<'_>,
 ) -> Result<Vec<T>> {
     let query = format!("select coalesce(jsonb_agg(to_jsonb(one_row)), '[]') from ({query}) as one_row");
-    let rows = client.query_one(&query, parameters).await?;
-    serde_json::from_value(rows.try_get::<_, Value>(0)?)
+    let row = ask_one(client, &query, parameters).await?;
+    serde_json::from_value(row.try_get::<_, Value>(0)?)
         .context("the database answered in an unexpected shape")
 }
 

@@ -6,10 +6,12 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use super::{print_json, rows};
 use crate::commands::paint::{self, Tone};
 use crate::commands::table::{Cell, Column, Table};
+use crate::database::ask_all;
 use crate::remote::Place;
 
 #[derive(clap::Args)]
@@ -41,8 +43,9 @@ pub(super) async fn show(
         given => given.to_vec(),
     };
     // Names are then printed with their schemas, as rls.sql expects.
-    client.batch_execute("set search_path = ''").await?;
-    let findings: Vec<Finding> = rows(client, include_str!("sql/rls.sql"), &[&schemas]).await?;
+    client.batch_execute("set local search_path = ''").await?;
+    let findings: Vec<Finding> =
+        rows(client, include_str!("sql/rls.sql"), &[(&schemas, Type::TEXT_ARRAY)]).await?;
     let is_open = findings.iter().any(|finding| finding.level == "open");
     if json {
         print_json(&json!({ "schemas": schemas, "findings": findings }));
@@ -62,7 +65,7 @@ async fn exposed(client: &Client, place: &Place) -> Result<Vec<String>> {
             .filter(|name| !name.is_empty())
             .collect()
     };
-    if let Some(row) = client.query_opt(setting, &[]).await? {
+    if let Some(row) = ask_all(client, setting, &[]).await?.first() {
         return Ok(list(row.try_get(0)?));
     }
     let config = place.project.as_ref().and_then(|project| {

@@ -6,10 +6,12 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio_postgres::Client;
+use tokio_postgres::types::Type;
 
 use super::{duration, print_json, rows};
 use crate::commands::paint;
 use crate::commands::table::{Cell, Column, Table, cut};
+use crate::database::ask_all;
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -37,13 +39,13 @@ const INSTALLED: &str = "select quote_ident(namespace.nspname) from pg_catalog.p
     where extension.extname = 'pg_stat_statements'";
 
 pub(super) async fn show(client: &Client, arguments: &Arguments, json: bool) -> Result<ExitCode> {
-    let missing = match client.query_opt(INSTALLED, &[]).await? {
+    let missing = match ask_all(client, INSTALLED, &[]).await?.first() {
         None => "pg_stat_statements is not installed in this database, so nobody counts statements. Install it with: \
                  create extension pg_stat_statements with schema extensions;"
             .to_owned(),
         Some(row) => {
             let query = include_str!("sql/slow.sql").replace("{schema}", row.try_get(0)?);
-            match rows::<Statement>(client, &query, &[&arguments.limit]).await {
+            match rows::<Statement>(client, &query, &[(&arguments.limit, Type::INT8)]).await {
                 Ok(statements) => return Ok(print(statements, json)),
                 Err(error) => match not_loaded(&error) {
                     Some(reason) => format!("pg_stat_statements is installed and does not work: {reason}"),

@@ -10,6 +10,7 @@ use tokio_postgres::Client;
 use super::{moment, print_json, rows, size};
 use crate::commands::paint::Tone;
 use crate::commands::table::{Cell, Column, Table};
+use crate::database::ask_one;
 
 #[derive(Serialize, Deserialize)]
 struct Relation {
@@ -27,7 +28,7 @@ struct Relation {
 
 pub(super) async fn show(client: &Client, json: bool) -> Result<ExitCode> {
     let tables: Vec<Relation> = rows(client, include_str!("sql/tables.sql"), &[]).await?;
-    let database = client.query_one("select pg_catalog.pg_database_size(current_database())", &[]).await?;
+    let database = ask_one(client, "select pg_catalog.pg_database_size(current_database())", &[]).await?;
     let database = u64::try_from(database.try_get::<_, i64>(0)?)?;
     if json {
         print_json(&json!({ "database_bytes": database, "tables": tables }));

@@ -6,6 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio_postgres::Client;
+use tokio_postgres::types;
+
+use crate::database::ask_one;
 
 /// A schema with everything that rows are made of, in a stable order.
 #[derive(Deserialize)]
@@ -81,7 +84,7 @@ pub(super) struct Argument {
 
 impl Catalog {
     pub(super) async fn read(client: &Client, schema: &str) -> Result<Self> {
-        let row = client.query_one(include_str!("catalog.sql"), &[&schema]).await?;
+        let row = ask_one(client, include_str!("catalog.sql"), &[(&schema, types::Type::TEXT)]).await?;
         let mut catalog: Self =
             serde_json::from_value(row.get::<_, Value>(0)).context("reading the catalogue")?;
         ensure!(catalog.schema, "there is no schema {schema:?}");
