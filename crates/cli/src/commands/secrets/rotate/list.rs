@@ -148,7 +148,7 @@ impl List {
                     Err(_) => (id, 2),
                 };
                 let mut free = format!("{stem}{number}");
-                // One that is shorter would seem older: k01 is followed by k100.
+                // One that is shorter would seem older: k01 is followed by k10.
                 while free.len() < id.len() || ids_in_use.contains(&free) {
                     number += 1;
                     free = format!("{stem}{number}");
@@ -207,7 +207,7 @@ mod tests {
             ("k", "k2"),
             ("prod", "prod2"),
             ("2026", "2027"),
-            ("k01", "k100"),
+            ("k01", "k10"),
             ("k99999999999", "k999999999992"),
         ] {
             let list = ring(&[old]).with_new(&[]);
