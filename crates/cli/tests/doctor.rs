@@ -39,10 +39,18 @@ fn mistakes_of_the_folder_and_of_the_keys_are_found_without_a_database() {
     folder.file("supabase/functions/on/wasm/on.ts", "");
     folder.file(".env", "SUPABASE_SECRET_KEY=sb_publishable_topsecret\nSERVICE_API_KEY=topsecret\n");
     let url = ("SUPABASE_URL", "https://abc.test");
-    let ran = doctor(folder.path(), &[("SUPABASE_ANON_KEY", "sb_secret_topsecret"), url]);
+    // As a guide has them.
+    let pooler =
+        ("SUPABASE_POOLER_URL", "postgresql://postgres:topsecret@pooler.db.abc.supabase.co:6543/postgres");
+    let service = ("SUPABASE_SERVICE_KEY", "sb_publishable_topsecret");
+    let ran = doctor(folder.path(), &[("SUPABASE_ANON_KEY", "sb_secret_topsecret"), url, pooler, service]);
     assert_eq!(ran.code, 1, "{ran:?}");
     let expected = [
         "NO_DATABASE database",
+        "POOLER_HOST_UNKNOWN SUPABASE_POOLER_URL",
+        "SSLMODE SUPABASE_POOLER_URL",
+        "UNKNOWN_NAME SUPABASE_SERVICE_KEY",
+        "WRONG_KEY_KIND SUPABASE_SERVICE_KEY",
         "SECRET_UNSET on",
         "SECRET_KEY_PUBLISHED SUPABASE_ANON_KEY",
         "VERIFY_JWT_IMPLICIT bare",

@@ -11,6 +11,9 @@ use crate::remote::Settings;
 /// Shorter ones can be guessed.
 const SERVICE_KEY_BYTES: usize = 24;
 
+/// What some guides call the secret key.
+const MISNAMED: &str = "SUPABASE_SERVICE_KEY";
+
 /// What a key is, by its form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -41,7 +44,7 @@ fn kind(key: &str) -> Kind {
 
 pub(super) fn look(set: &mut Settings<'_>) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for name in ["SUPABASE_SECRET_KEY", "SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY"] {
+    for name in ["SUPABASE_SECRET_KEY", "SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY", MISNAMED] {
         for key in values(name, set)? {
             if matches!(kind(&key), Kind::Publishable | Kind::Anon) {
                 findings.push(Finding::error(
@@ -70,6 +73,14 @@ pub(super) fn look(set: &mut Settings<'_>) -> Result<Vec<Finding>> {
     }
     if let Some(keys) = set.get("CREDENTIALS_ENCRYPTION_KEYS")? {
         findings.extend(encryption_keys(&keys));
+    }
+    if set.get(MISNAMED)?.is_some() {
+        findings.push(Finding::notice(
+            "UNKNOWN_NAME",
+            MISNAMED,
+            "is read by nobody here, nor set by the platform",
+            "name it SUPABASE_SECRET_KEY",
+        ));
     }
     if set.get("SUPABASE_SERVICE_ROLE_KEY")?.is_some() && set.get("SUPABASE_SECRET_KEY")?.is_none() {
         findings.push(Finding::notice(

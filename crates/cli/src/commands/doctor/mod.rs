@@ -99,6 +99,9 @@ pub(super) fn run(arguments: &Arguments, place: &Place, project: &Path) -> Resul
     let mut findings = files::look(project, &shims)?;
     findings.extend(files::secrets(project, &shims, &mut set)?);
     findings.extend(keys::look(&mut set)?);
+    if let Some(pooler) = set.get(address::POOLER)? {
+        findings.extend(address::of(address::POOLER, &pooler));
+    }
     let url = arguments.database.look_for(place)?;
     match &url {
         None => findings.push(Finding::notice(
