@@ -31,8 +31,8 @@ struct Arguments {
 const METHOD: &str = "The accept path of `receive-webhook`, from the request to the answer, under many senders, straight \
     to the function's port. The twin is `benches/webhooks/receive-webhook-ts`: the same table and the same RPC by \
     supabase-js with one client for all requests, the JSON checked less. Neither makes orders meanwhile, and each \
-    alert must leave its signal. In turns after a warm-up; the ratio is round by round. Both wait for PostgREST, two \
-    queries an alert. TradingView gives up after 3 s.";
+    alert must leave its signal. In turns after a warm-up; the ratio is round by round. Both wait for PostgREST. \
+    TradingView gives up after 3 s.";
 
 const WEBHOOKS: usize = 20;
 const PASSPHRASE: &str = "a passphrase for the bench";
