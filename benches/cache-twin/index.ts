@@ -1,7 +1,8 @@
 // The cache's reads in TypeScript with supabase-js, for `scripts/bench cache`: the same layers, checksum,
-// version and headers as the function `cache`, as somebody would write them by hand.
+// version, headers, rate limit and audit as the function `cache`, as somebody would write them by hand.
 
 import { createClient } from "@supabase/supabase-js";
+import { address, admit, note, SECURITY } from "./guard.ts";
 
 interface Entry {
   body: string;
@@ -54,6 +55,9 @@ Deno.serve(async (request) => {
   if (request.headers.get("x-service-key") !== SERVICE) return new Response(null, { status: 401 });
   const [project, type] = new URL(request.url).pathname.split("/").slice(-2);
   const key = `${project}.${type}`;
+  const ip = address(request);
+  const rate = await admit(supabase, ip, project);
+  if (rate === undefined) return new Response(null, { status: 429 });
   let layer = "memory";
   let entry = memory.get(key);
   if (entry === undefined || entry.until <= performance.now()) {
@@ -66,12 +70,30 @@ Deno.serve(async (request) => {
     if (entry === undefined) return new Response(null, { status: 404 });
     memory.set(key, entry);
   }
+  const ms = performance.now() - started;
+  const request_id = request.headers.get("x-request-id") ?? crypto.randomUUID();
+  const user_agent = request.headers.get("user-agent") ?? "";
+  note(supabase, {
+    project,
+    type,
+    layer,
+    status: 200,
+    size: entry.body.length,
+    ms,
+    ip,
+    user_agent,
+    request_id,
+  });
   return new Response(entry.body, {
     headers: {
+      ...SECURITY,
+      ...rate,
+      "access-control-allow-origin": "*",
+      "x-request-id": request_id,
       "content-type": "application/json",
       "x-cache": layer,
       etag: `W/"${entry.etag}"`,
-      "server-timing": `cache;desc=${layer};dur=${performance.now() - started}`,
+      "server-timing": `cache;desc=${layer};dur=${ms}`,
     },
   });
 });

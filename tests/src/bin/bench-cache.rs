@@ -42,7 +42,7 @@ struct Arguments {
 const METHOD: &str = "One entry, each layer reached by switching off the trust in those above. Inside is the function's own \
     `Server-Timing` when reads follow each other: from the request's arrival in the handler to the reply, with \
     authentication and rate limit. A second is how many reads come back when many are asked for at once, straight from \
-    the function's port. `benches/cache-twin` is the same in plain TypeScript, with checksum and ETag, without rate limit \
+    the function's port. `benches/cache-twin` is the same in TypeScript with supabase-js, with checksum, ETag, rate limit \
     and audit. In turns after a warm-up; the ratio is round by round.";
 
 const SKEWED: &str = "Reads by Zipf's law with the exponent 1, over the gateway. Each name has a source of its own, and memory \

@@ -38,8 +38,8 @@ struct Arguments {
 const METHOD: &str = "The same request over and over, straight to the function's port, to each function and to its twin \
     in `benches/` (TypeScript, supabase-js with one client for all requests, the same functions of the database) on \
     one stack. Their replies are compared first and must say the same. Warmed up, then in turns; ratios are round by \
-    round. CPU is the function's process. Calls are requests to the REST server; those behind the reply (the cache's \
-    audit, which its twin does not write) count too.";
+    round. CPU is the function's process. Calls are requests to the REST server, those behind the reply \
+    among them.";
 
 /// A request that a function and its twin answer alike.
 struct Work {
