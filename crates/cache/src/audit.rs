@@ -262,7 +262,7 @@ pub(crate) async fn recall(cx: &Context, settings: &Settings) {
     let Ok(content) = cx.file(FileOperation::Read(path(settings))).await else {
         return;
     };
-    let entries: Vec<Box<RawValue>> = serde_json::from_slice(&content).unwrap_or_default();
+    let entries: Vec<Box<RawValue>> = ironferry::from_json(&content).unwrap_or_default();
     instance::with(|instance| {
         instance.journal.on_disk = true;
         instance.journal.entries.splice(0..0, entries);

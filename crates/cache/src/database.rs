@@ -84,7 +84,7 @@ pub(crate) async fn put(
         p_project: &key.project,
         p_type: &key.cache_type,
         // The data goes in as it is, not taken apart.
-        p_data: serde_json::from_slice::<&RawValue>(&entry.body).map_err(unreadable)?,
+        p_data: ironferry::from_json::<&RawValue>(&entry.body).map_err(unreadable)?,
         p_etag: &entry.etag,
         p_last_fetch: &timestamp(entry.fetched_ms(cx)),
         p_sent_at: &timestamp(now_ms(cx)),
@@ -190,7 +190,7 @@ pub(crate) fn call<'a, T: Serialize>(
 
 /// Reads what it gave.
 pub(crate) fn read<'a, T: Deserialize<'a>>(reply: &'a Bytes) -> Result<T> {
-    serde_json::from_slice(reply).map_err(|problem| {
+    ironferry::from_json(reply).map_err(|problem| {
         Error::internal("the database answered in another shape").code("DATABASE_ERROR").source(problem)
     })
 }
@@ -276,7 +276,7 @@ fn away(why: &'static str) -> Error {
     Error::unavailable("the database cannot be reached").code("DATABASE_UNAVAILABLE").source(why)
 }
 
-fn unreadable(problem: impl std::error::Error + 'static) -> Error {
+fn unreadable(problem: impl Into<Box<dyn std::error::Error>>) -> Error {
     Error::internal("the call of the database could not be written").source(problem)
 }
 

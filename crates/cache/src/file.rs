@@ -50,7 +50,7 @@ pub(crate) async fn get(cx: &Context, settings: &Settings, key: &Key) -> Read {
 
 fn parse(cx: &Context, settings: &Settings, content: &Bytes) -> Option<Read> {
     let line = content.iter().position(|byte| *byte == b'\n')?;
-    let head: Head = serde_json::from_slice(&content[..line]).ok()?;
+    let head: Head = ironferry::from_json(&content[..line]).ok()?;
     let body = content.slice(line + 1..);
     if hash(&body) != head.sha256 {
         return None;

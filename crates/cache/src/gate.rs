@@ -287,7 +287,7 @@ async fn keep(cx: &Context, settings: &Settings) {
 /// Takes over what an earlier instance knew.
 pub(crate) async fn recall(cx: &Context, settings: &Settings) {
     if let Ok(content) = cx.file(FileOperation::Read(path(settings))).await {
-        let known: Callers = serde_json::from_slice(&content).unwrap_or_default();
+        let known: Callers = ironferry::from_json(&content).unwrap_or_default();
         instance::with(|instance| instance.callers.extend(known));
     }
 }

@@ -120,7 +120,7 @@ pub(crate) async fn with_newest_token(
 ) -> Source {
     if instance::with(|instance| instance.pending.tokens.contains(key))
         && let Ok(content) = file::read(cx, settings, key, "token").await
-        && let Ok(token) = serde_json::from_slice::<Token>(&content)
+        && let Ok(token) = ironferry::from_json::<Token>(&content)
     {
         source.credentials = Some(token.sealed);
     }
@@ -274,7 +274,7 @@ fn fail(key: &Key) {
 /// False when the database is away.
 async fn flush_token(cx: &Context, settings: &Settings, key: &Key) -> bool {
     let token = file::read(cx, settings, key, "token").await.ok();
-    let token: Option<Token> = token.and_then(|content| serde_json::from_slice(&content).ok());
+    let token: Option<Token> = token.and_then(|content| ironferry::from_json(&content).ok());
     if let Some(token) = token {
         match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
             Err(error) if database::is_away(&error) => {

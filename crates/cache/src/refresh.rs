@@ -227,13 +227,13 @@ pub(crate) async fn remember(cx: &Context, settings: &Settings, key: &Key, sourc
 /// What the database last said of a source, else what `CACHE_SOURCES` says.
 pub(crate) async fn recall(cx: &Context, settings: &Settings, key: &Key) -> Option<Source> {
     let kept = file::read(cx, settings, key, "source").await.ok();
-    let kept: Option<Source> = kept.and_then(|content| serde_json::from_slice(&content).ok());
+    let kept: Option<Source> = kept.and_then(|content| ironferry::from_json(&content).ok());
     kept.or_else(|| sources::built_in(cx, key).ok().flatten())
 }
 
 /// The newest data that this instance knows, for a source that adds to it.
 pub(crate) fn body_of(entry: Option<&Entry>) -> Value {
-    entry.and_then(|entry| serde_json::from_slice(&entry.body).ok()).unwrap_or(Value::Null)
+    entry.and_then(|entry| ironferry::from_json(&entry.body).ok()).unwrap_or(Value::Null)
 }
 
 fn no_source() -> Error {

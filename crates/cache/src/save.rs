@@ -141,7 +141,7 @@ async fn newer_here(cx: &Context, settings: &Settings, key: &Key, entry: &Entry)
 /// Reads the mark of a pending save.
 pub(crate) async fn mark(cx: &Context, settings: &Settings, key: &Key) -> Mark {
     match file::read(cx, settings, key, "pending").await {
-        Ok(mark) => serde_json::from_slice(&mark).unwrap_or_default(),
+        Ok(mark) => ironferry::from_json(&mark).unwrap_or_default(),
         Err(_) => Mark::default(),
     }
 }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::host::Signature;
-use crate::{Context, Error, Request, Result, Secret};
+use crate::{Context, Error, Request, Result, Secret, from_json};
 
 /// What the request shows, kept from its headers.
 #[derive(Debug, Default)]
@@ -143,7 +143,7 @@ fn find_key(cx: &Context, header: &Header) -> Result<String> {
 
 fn decode<T: serde::de::DeserializeOwned>(part: &str) -> Result<T> {
     let json = BASE64.decode(part).map_err(|_| malformed())?;
-    serde_json::from_slice(&json).map_err(|_| malformed())
+    from_json(&json).map_err(|_| malformed())
 }
 
 fn malformed() -> Error {

@@ -306,7 +306,7 @@ pub struct DatabaseError {
 
 fn refusal(reply: &http::Response<Bytes>) -> Error {
     let status = reply.status().as_u16();
-    let problem: DatabaseError = serde_json::from_slice(reply.body()).unwrap_or_else(|_| DatabaseError {
+    let problem: DatabaseError = from_json(reply.body()).unwrap_or_else(|_| DatabaseError {
         code: status.to_string(),
         message: String::from_utf8_lossy(&reply.body()[..reply.body().len().min(200)]).into_owned(),
         ..DatabaseError::default()

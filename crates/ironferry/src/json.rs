@@ -3,13 +3,19 @@
 //! `serde_path_to_error` does the same by wrapping the deserializer, which compiles each type a
 //! second time: 20 kB gzipped in `collect-dex`. `serde_json` knows the line and column of an error,
 //! and a walk to that place gives the path, once for all types.
+//!
+//! Bytes are checked to be text once and then read as a `str`. `serde_json` has another reader for
+//! bytes, and with it another copy of the code of each type that is read; its `Value` needs that of
+//! `str` in any case.
 
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 
 /// Reads JSON; the error begins with the path of what does not fit, e.g.
 /// `items[3].price: invalid type: string "x", expected u32`.
-pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    serde_json::from_slice(bytes).map_err(|error| describe(bytes, &error))
+pub fn from_json<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
+    let text =
+        std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8 from byte {}", error.valid_up_to()))?;
+    serde_json::from_str(text).map_err(|error| describe(bytes, &error))
 }
 
 fn describe(bytes: &[u8], error: &serde_json::Error) -> String {
@@ -125,6 +131,7 @@ mod tests {
             let error = from_json::<Order>(text.as_bytes()).unwrap_err();
             assert!(error.starts_with(begins), "{text}: {error}");
         }
+        assert_eq!(from_json::<Order>(b"{\"note\":\"\xff\"}").unwrap_err(), "not UTF-8 from byte 9");
         assert!(from_json::<Item>(br#"{"price":7}"#).is_ok());
     }
 

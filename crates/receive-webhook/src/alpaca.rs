@@ -224,7 +224,7 @@ impl Alpaca {
         if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT || status.is_redirection() {
             return Err(Failure::Unknown(format!("Alpaca answered {}", status.as_u16())));
         }
-        let error: ErrorReply = serde_json::from_slice(reply.body()).unwrap_or_default();
+        let error: ErrorReply = ironferry::from_json(reply.body()).unwrap_or_default();
         let code = if error.code == 0 { status.as_u16().to_string() } else { error.code.to_string() };
         let message = if error.message.is_empty() {
             format!("Alpaca answered {}", status.as_u16())

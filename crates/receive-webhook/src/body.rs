@@ -22,7 +22,7 @@ pub(crate) fn object(content_type: Option<&str>, body: &[u8]) -> Result<Object> 
     }
     // Editors on Windows begin a file with a mark.
     let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
-    serde_json::from_slice(body).map_err(|problem| {
+    ironferry::from_json(body).map_err(|problem| {
         let hint =
             if body.windows(2).any(|pair| pair == b"{{") { "; a placeholder was not filled in" } else { "" };
         Error::bad_request(format!("the body is not a JSON object: {problem}{hint}")).code("INVALID_JSON")

@@ -17,7 +17,7 @@ pub(crate) fn of_jwt(token: &Secret) -> Option<OffsetDateTime> {
     }
     let claims = token.expose().split('.').nth(1)?;
     let claims = URL_SAFE_NO_PAD.decode(claims.trim_end_matches('=')).ok()?;
-    of_value(&serde_json::from_slice::<Claims>(&claims).ok()?.exp)
+    of_value(&ironferry::from_json::<Claims>(&claims).ok()?.exp)
 }
 
 /// A time as JSON writes one: seconds or milliseconds since 1970, or RFC 3339.

@@ -99,7 +99,7 @@ async fn ask(cx: &Context, token: &Secret, ticket: Option<&Secret>) -> Result<Re
         Err(error) => return Ok(Err(Outcome::Refused(format!("Tradovate cannot be reached: {error}")))),
     };
     Ok(match reply.status() {
-        StatusCode::OK => serde_json::from_slice(reply.body())
+        StatusCode::OK => ironferry::from_json(reply.body())
             .map_err(|_| Outcome::Refused("Tradovate answers in a way that is not understood".to_owned())),
         StatusCode::TOO_MANY_REQUESTS => Err(Outcome::Pause {
             seconds: retry_after(reply.headers()).unwrap_or(0).max(HOUR),

@@ -129,7 +129,7 @@ pub(crate) fn read<T: serde::de::DeserializeOwned>(source: &Source, body: &Bytes
     if body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<') {
         return Err(protocol(source, "it answered with a page of HTML"));
     }
-    serde_json::from_slice(body)
+    ironferry::from_json(body)
         .map_err(|problem| protocol(source, "it answered with something else than expected").source(problem))
 }
 

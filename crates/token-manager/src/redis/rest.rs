@@ -52,8 +52,7 @@ pub(super) async fn send(
         // `{"error":"Unauthorized"}`, or 400 with Redis' words for a pipeline that is malformed.
         status => return Err(refused(&format!("it answered {}", status.as_u16()))),
     }
-    let outcomes: Vec<Outcome> =
-        serde_json::from_slice(reply.body()).map_err(|error| garbled(&error.to_string()))?;
+    let outcomes: Vec<Outcome> = ironferry::from_json(reply.body()).map_err(|error| garbled(&error))?;
     if outcomes.len() != commands.len() {
         return Err(garbled("another number of answers than commands"));
     }
