@@ -41,31 +41,39 @@ impl Measured {
     }
 }
 
+// A thread of its own makes the load: as few threads as can be compete with the server for the cores, and
+// nothing else of this process, such as a stack's gateway, waits for it.
+
 /// Sends this request over and over to `127.0.0.1:port`. Any status but 2xx counts as failed.
-pub async fn run(load: Load, port: u16, request: &Request<Bytes>) -> Result<Measured> {
+pub fn run(load: Load, port: u16, request: &Request<Bytes>) -> Result<Measured> {
     let until = Instant::now() + load.duration;
-    drive(load.connections, port, |_| (Instant::now() < until).then(|| request.clone())).await
+    drive(load.connections, port, |_| (Instant::now() < until).then(|| request.clone()))
 }
 
 /// Sends so many requests to `127.0.0.1:port`, made of their numbers from 0 on.
-pub async fn run_all(
+pub fn run_all(
     connections: usize,
     port: u16,
     requests: usize,
-    request: impl Fn(usize) -> Request<Bytes>,
+    request: impl Fn(usize) -> Request<Bytes> + Sync,
 ) -> Result<Measured> {
-    drive(connections, port, |number| (number < requests).then(|| request(number))).await
+    drive(connections, port, |number| (number < requests).then(|| request(number)))
 }
 
-/// Until there is no next request.
-async fn drive(
+/// Until there is no next request. Blocks the caller, whose other tasks go on where they have threads.
+fn drive(
     connections: usize,
     port: u16,
-    request: impl Fn(usize) -> Option<Request<Bytes>>,
+    request: impl Fn(usize) -> Option<Request<Bytes>> + Sync,
 ) -> Result<Measured> {
     let (started, sent) = (Instant::now(), AtomicUsize::new(0));
     let next = || request(sent.fetch_add(1, Ordering::Relaxed));
-    let all = futures_util::future::try_join_all((0..connections).map(|_| send(port, &next))).await?;
+    let work = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(futures_util::future::try_join_all((0..connections).map(|_| send(port, &next))))
+    };
+    let all = std::thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let mut measured = Measured::default();
     for (times, failed) in all {
         measured.failed += failed;

@@ -68,12 +68,12 @@ async fn main() -> Result<()> {
     let turn = Load { connections: asked.connections, duration: Duration::from_secs_f64(asked.seconds) };
     for server in &servers {
         // Compiled and optimised before anything counts.
-        load::run(turn, server.port, &request).await?;
+        load::run(turn, server.port, &request)?;
     }
     for round in 0..asked.rounds {
         eprintln!("round {} of {}", round + 1, asked.rounds);
         for server in &mut servers {
-            let measured = load::run(turn, server.port, &request).await?;
+            let measured = load::run(turn, server.port, &request)?;
             ensure!(measured.failed == 0, "{}: {} requests failed", server.name, measured.failed);
             server.turns.push(measured);
         }

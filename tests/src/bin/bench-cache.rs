@@ -171,7 +171,7 @@ async fn measure(lab: &Lab, function: &str, layer: &str, reads: usize) -> Result
         .body(Bytes::new())?;
     let (port, pid) = (lab.port(function)?, lab.pid(function)?);
     let cpu = process::cpu(pid)?;
-    let load = load::run_all(CONNECTIONS, port, reads * 4, |_| request.clone()).await?;
+    let load = load::run_all(CONNECTIONS, port, reads * 4, |_| request.clone())?;
     let cpu = process::cpu(pid)?.saturating_sub(cpu);
     ensure!(load.failed == 0, "{function}: {} reads of {layer} failed", load.failed);
     #[allow(clippy::cast_precision_loss)] // thousands

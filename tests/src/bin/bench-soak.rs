@@ -92,7 +92,7 @@ async fn soak(
     for part in 1..=PARTS {
         eprintln!("{function}: part {part} of {PARTS}");
         let requests = asked.requests / PARTS;
-        let load = load::run_all(asked.connections, instance.port, requests, |_| request.clone()).await?;
+        let load = load::run_all(asked.connections, instance.port, requests, |_| request.clone())?;
         let inside = inside(&mut instance).await?;
         let resident = process::resident_mb(instance.pid)?;
         ensure!(inside.instances == 1, "{function} made {} instances", inside.instances);

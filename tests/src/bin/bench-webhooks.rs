@@ -106,7 +106,7 @@ async fn measure(
         headers.insert("content-type", http::HeaderValue::from_static("text/plain"));
         request
     };
-    let measured = load::run_all(asked.senders, lab.port(function)?, asked.alerts, alert).await?;
+    let measured = load::run_all(asked.senders, lab.port(function)?, asked.alerts, alert)?;
     let cpu = process::cpu(pid)?.saturating_sub(cpu);
     ensure!(measured.failed == 0, "{function} refused {} alerts", measured.failed);
     let made = db.count(signals, &[]).await? - before;

@@ -220,7 +220,7 @@ async fn compare(lab: &Lab, work: &Work) -> Result<()> {
     Ok(())
 }
 
-async fn measure(lab: &Lab, calls: &Calls, work: &Work, asked: &Arguments) -> Result<[Turns; 2]> {
+fn measure(lab: &Lab, calls: &Calls, work: &Work, asked: &Arguments) -> Result<[Turns; 2]> {
     let turn = Load { connections: asked.connections, duration: Duration::from_secs_f64(asked.seconds) };
     let mut turns = [Turns::default(), Turns::default()];
     for round in 0..=asked.rounds {
@@ -234,7 +234,7 @@ async fn measure(lab: &Lab, calls: &Calls, work: &Work, asked: &Arguments) -> Re
                 .header("user-agent", "bench")
                 .body(Bytes::new())?;
             let (_, cpu) = (calls.take(), process::cpu(pid)?);
-            let measured = load::run(turn, port, &request).await?;
+            let measured = load::run(turn, port, &request)?;
             let cpu = process::cpu(pid)?.saturating_sub(cpu);
             ensure!(measured.failed == 0, "{}: {function} failed {} times", work.name, measured.failed);
             // The first round warms up.
