@@ -122,7 +122,7 @@ async fn main() -> Result<()> {
         }
         let (_, lab, calls) = running.as_ref().context("it runs")?;
         compare(lab, &work).await?;
-        let turns = measure(lab, calls, &work, &asked).await?;
+        let turns = measure(lab, calls, &work, &asked)?;
         let ratio = turns[0].rate.against(&turns[1].rate);
         for (language, one, ratio) in
             [("Rust", &turns[0], &ratio), ("TypeScript", &turns[1], &turns[1].rate.against(&turns[1].rate))]
