@@ -15,6 +15,7 @@ interface Known {
 }
 
 const callers = new Map<string, Known>();
+const asking = new Map<string, Promise<Known | undefined>>();
 let journal: unknown[] = [];
 let isWriting = false;
 
@@ -31,6 +32,19 @@ export function address(request: Request): string {
   return request.headers.get("x-forwarded-for")?.split(",").at(-1)?.trim() ?? "0.0.0.0";
 }
 
+/** Asks the database for some of what a caller has left; undefined when that is nothing. */
+async function grant(db: SupabaseClient, ip: string, project: string): Promise<Known | undefined> {
+  const { data, error } = await db.rpc("cache_admit", {
+    p_ip: ip,
+    p_limit: LIMIT,
+    p_project: project,
+    p_key_hash: "",
+  });
+  if (error !== null) throw error;
+  if (data.verdict !== "admitted") return undefined;
+  return { granted: data.granted, remaining: data.remaining, resetsAt: performance.now() + data.reset_ms };
+}
+
 /** The headers of the rate limit, or undefined for who has had enough. */
 export async function admit(
   db: SupabaseClient,
@@ -39,20 +53,15 @@ export async function admit(
 ): Promise<Record<string, string> | undefined> {
   const name = `${ip}/${project}`;
   let known = callers.get(name);
-  if (known === undefined || known.granted === 0 || performance.now() >= known.resetsAt) {
-    const { data, error } = await db.rpc("cache_admit", {
-      p_ip: ip,
-      p_limit: LIMIT,
-      p_project: project,
-      p_key_hash: "",
-    });
-    if (error !== null) throw error;
-    if (data.verdict !== "admitted") return undefined;
-    known = {
-      granted: data.granted,
-      remaining: data.remaining,
-      resetsAt: performance.now() + data.reset_ms,
-    };
+  while (known === undefined || known.granted === 0 || performance.now() >= known.resetsAt) {
+    // One asks for all that come meanwhile, or together they would be granted more than there is.
+    let asked = asking.get(name);
+    if (asked === undefined) {
+      asked = grant(db, ip, project).finally(() => asking.delete(name));
+      asking.set(name, asked);
+    }
+    known = await asked;
+    if (known === undefined) return undefined;
     callers.set(name, known);
   }
   known.granted -= 1;

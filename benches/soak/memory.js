@@ -1,4 +1,5 @@
-// Loaded before a function by `scripts/bench soak`: at a signal, tells what it holds in memory.
+// Loaded before a function by `scripts/bench soak`: at SIGHUP, tells what it holds in memory. (SIGUSR2 ends a
+// worker of the local stack.)
 // Needs --v8-flags=--expose-gc.
 
 const memories = [];
@@ -10,7 +11,7 @@ WebAssembly.Instance = class extends Instance {
   }
 };
 
-Deno.addSignalListener("SIGUSR2", () => {
+Deno.addSignalListener("SIGHUP", () => {
   globalThis.gc();
   const { heapUsed, external } = Deno.memoryUsage();
   const wasm = memories.reduce((sum, memory) => sum + (memory.deref()?.buffer.byteLength ?? 0), 0);

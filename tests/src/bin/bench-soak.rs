@@ -126,7 +126,7 @@ async fn soak(
 /// Asks the instance what it holds.
 async fn inside(instance: &mut Instance) -> Result<Inside> {
     let pid = rustix::process::Pid::from_raw(i32::try_from(instance.pid)?).context("no process")?;
-    rustix::process::kill_process(pid, rustix::process::Signal::USR2)?;
+    rustix::process::kill_process(pid, rustix::process::Signal::HUP)?;
     loop {
         let line = instance.output.next_line().await?.context("the function ended")?;
         if let Some(told) = line.strip_prefix("memory ") {
