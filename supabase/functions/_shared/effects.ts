@@ -31,8 +31,8 @@ export class Effects {
     follow: boolean,
     heads: boolean,
   ): void {
-    const [line, ...rest] = head.split("\n");
-    const [method, url] = line.split(" ");
+    const end = head.indexOf("\n");
+    const [method, url] = head.slice(0, end).split(" ");
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(TIMEOUT), timeout);
     this.#running.set(effect, () => {
@@ -42,8 +42,9 @@ export class Effects {
     const work = async (): Promise<[number, string, Uint8Array]> => {
       const response = await fetch(url, {
         method,
-        headers: pairs(rest.join("\n")),
-        body: body.length > 0 ? copied : undefined,
+        headers: pairs(head.slice(end + 1)),
+        // A view of the module's memory, which may move later: fetch makes its copy before it returns.
+        body: body.length > 0 ? body as Uint8Array<ArrayBuffer> : undefined,
         redirect: follow ? "follow" : "manual",
         signal: abort.signal,
       });
@@ -53,8 +54,6 @@ export class Effects {
       if (heads) { for (const [name, value] of response.headers) lines += `${name}: ${value}\n`; }
       return [response.status, lines, received];
     };
-    // The view is of the module's memory, which may move before the request is sent.
-    const copied = body.slice();
     this.#settle(effect, work(), () => clearTimeout(timer));
   }
 
