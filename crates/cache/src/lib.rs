@@ -193,11 +193,7 @@ async fn put(
     record: &mut Record,
     key: &Key,
 ) -> Result<Response> {
-    if let Some(kind) = request.header("content-type")
-        && !kind.split(';').next().unwrap_or("").trim().ends_with("json")
-    {
-        return Err(Error::unsupported_media_type("send application/json"));
-    }
+    request.require_json()?;
     record.size = request.body().len();
     let time = |name: &str| match request.query(name) {
         None => Ok(None),

@@ -69,14 +69,20 @@ impl Request {
         self.0.body()
     }
 
+    /// 415 when the body is said to be something else than JSON; one that says nothing is taken for it.
+    pub fn require_json(&self) -> Result<()> {
+        match self.header("content-type") {
+            Some(kind) if !kind.split(';').next().unwrap_or("").trim().ends_with("json") => {
+                Err(Error::unsupported_media_type("send application/json"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The body read as JSON. 400 with the path of the field that does not fit,
     /// 415 for a `Content-Type` that is not JSON.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
-        if let Some(kind) = self.header("content-type")
-            && !kind.split(';').next().unwrap_or("").trim().ends_with("json")
-        {
-            return Err(Error::unsupported_media_type("send application/json"));
-        }
+        self.require_json()?;
         from_json(self.body()).map_err(|problem| {
             Error::bad_request(format!("the body is not what is expected: {problem}")).code("INVALID_JSON")
         })
