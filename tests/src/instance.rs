@@ -7,8 +7,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use ferry::stack::Claim;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 
 use crate::lab::Lab;
@@ -31,6 +32,7 @@ pub struct Instance {
     /// What it prints.
     pub output: Lines<BufReader<ChildStdout>>,
     _process: Child,
+    _claim: Claim,
 }
 
 impl Recipe {
@@ -80,8 +82,9 @@ impl Recipe {
     }
 
     /// Starts the process and returns at once, with the moment just before.
-    pub async fn spawn(&self) -> Result<(Instance, Instant)> {
-        let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
+    pub fn spawn(&self) -> Result<(Instance, Instant)> {
+        let claim = Claim::any()?;
+        let port = claim.port();
         let mut command = Command::new(&self.program);
         command
             .args(&self.args)
@@ -96,12 +99,12 @@ impl Recipe {
         let output = process.stdout.take().context("no output")?;
         let pid = process.id().context("it ended at once")?;
         let output = BufReader::new(output).lines();
-        Ok((Instance { port, pid, output, _process: process }, begun))
+        Ok((Instance { port, pid, output, _process: process, _claim: claim }, begun))
     }
 
     /// Starts the process and waits until it listens.
     pub async fn start(&self) -> Result<Instance> {
-        let (instance, begun) = self.spawn().await?;
+        let (instance, begun) = self.spawn()?;
         instance.connect(begun).await?;
         Ok(instance)
     }

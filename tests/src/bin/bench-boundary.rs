@@ -7,12 +7,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use clap::Parser;
+use ferry::stack::Claim;
 use http::Request;
 use ironferry_tests::lab::project;
 use ironferry_tests::load::{self, Load, Measured};
 use ironferry_tests::report::{Bound, Output, Rounds, Section, Table};
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 /// Measures an echo on the SDK beside the same on bare Deno and on Hono, in turns.
@@ -42,7 +43,7 @@ const METHOD: &str = "`POST /boundary/echo` with a JSON body, straight to the se
 /// A server that echoes.
 struct Server {
     name: &'static str,
-    port: u16,
+    claim: Claim,
     turns: Vec<Measured>,
     // Killed when this is dropped.
     _process: Child,
@@ -68,12 +69,12 @@ async fn main() -> Result<()> {
     let turn = Load { connections: asked.connections, duration: Duration::from_secs_f64(asked.seconds) };
     for server in &servers {
         // Compiled and optimised before anything counts.
-        load::run(turn, server.port, &request)?;
+        load::run(turn, server.claim.port(), &request)?;
     }
     for round in 0..asked.rounds {
         eprintln!("round {} of {}", round + 1, asked.rounds);
         for server in &mut servers {
-            let measured = load::run(turn, server.port, &request)?;
+            let measured = load::run(turn, server.claim.port(), &request)?;
             ensure!(measured.failed == 0, "{}: {} requests failed", server.name, measured.failed);
             server.turns.push(measured);
         }
@@ -92,21 +93,21 @@ fn request(bytes: usize) -> Result<Request<Bytes>> {
 }
 
 async fn start(name: &'static str, script: &str) -> Result<Server> {
-    let port = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.port();
+    let claim = Claim::any()?;
     let at = |path: &str| Path::new(project()).join(path);
     let process = Command::new("deno")
         .args(["run", "--quiet", "--no-prompt", "--no-lock", "--allow-net", "--allow-env", "--allow-read"])
         .arg(format!("--config={}", at("benches/boundary/deno.json").display()))
         .arg(at(script))
-        .env("DENO_SERVE_ADDRESS", format!("tcp:127.0.0.1:{port}"))
+        .env("DENO_SERVE_ADDRESS", format!("tcp:127.0.0.1:{}", claim.port()))
         .env("LOG_LEVEL", "error")
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .spawn()
         .context("deno is not on the PATH: source scripts/env")?;
     for _ in 0..200 {
-        if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
-            return Ok(Server { name, port, turns: Vec::new(), _process: process });
+        if TcpStream::connect(("127.0.0.1", claim.port())).await.is_ok() {
+            return Ok(Server { name, claim, turns: Vec::new(), _process: process });
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -115,7 +116,7 @@ async fn start(name: &'static str, script: &str) -> Result<Server> {
 
 /// The same answer from each: what is compared does the same.
 async fn check(server: &Server, request: &Request<Bytes>) -> Result<()> {
-    let client = ironferry_tests::http::Client::new(&format!("http://127.0.0.1:{}", server.port));
+    let client = ironferry_tests::http::Client::new(&format!("http://127.0.0.1:{}", server.claim.port()));
     let headers: Vec<(&str, &str)> = request
         .headers()
         .iter()

@@ -265,7 +265,7 @@ async fn starts(
 
 /// Milliseconds to the end of the first reply, and of CPU until then.
 async fn once(recipe: &Recipe, request: Request<Bytes>) -> Result<(f64, f64)> {
-    let (instance, begun) = recipe.spawn().await?;
+    let (instance, begun) = recipe.spawn()?;
     let stream = instance.connect(begun).await?;
     stream.set_nodelay(true)?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;

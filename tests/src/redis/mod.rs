@@ -7,12 +7,12 @@ mod proxy;
 mod tls;
 mod upstash;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use ferry::stack::Claim;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::{Child, Command};
 
@@ -23,15 +23,10 @@ pub use upstash::Upstash;
 pub struct Redis {
     /// `redis://127.0.0.1:<port>` or `rediss://…`, without a login.
     pub url: String,
-    port: u16,
+    claim: Claim,
     tls: Option<tls::Certificates>,
     folder: PathBuf,
     _child: Child,
-}
-
-/// A free port, free again by the time that it is used.
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
 impl Redis {
@@ -46,7 +41,8 @@ impl Redis {
     }
 
     async fn with(options: &[&str], with_tls: bool) -> Result<Self> {
-        let port = free_port()?;
+        let claim = Claim::any()?;
+        let port = claim.port();
         let folder = std::env::temp_dir().join(format!("ironferry-redis-{port}-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
         let number = port.to_string();
@@ -65,7 +61,7 @@ impl Redis {
         let child = command.current_dir(&folder).stdout(Stdio::null()).kill_on_drop(true).spawn();
         let child = child.context("starting redis-server")?;
         let scheme = if with_tls { "rediss" } else { "redis" };
-        let redis = Self { url: format!("{scheme}://127.0.0.1:{port}"), port, tls, folder, _child: child };
+        let redis = Self { url: format!("{scheme}://127.0.0.1:{port}"), claim, tls, folder, _child: child };
         redis.wait().await?;
         Ok(redis)
     }
@@ -78,7 +74,7 @@ impl Redis {
 
     async fn wait(&self) -> Result<()> {
         for _ in 0..100 {
-            if tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_ok() {
+            if tokio::net::TcpStream::connect(("127.0.0.1", self.claim.port())).await.is_ok() {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(50)).await;

@@ -37,7 +37,10 @@ impl Project {
             std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
         let mut command = Command::new(target.join("debug/ferry"));
         command.arg("secrets").args(arguments).args(["--project-ref", PROJECT]).current_dir(&self.0);
-        command.env("NO_COLOR", "1").env("SUPABASE_PROFILE", self.0.join("profile.yaml"));
+        command
+            .env("TMPDIR", self.0.join("supabase"))
+            .env("NO_COLOR", "1")
+            .env("SUPABASE_PROFILE", self.0.join("profile.yaml"));
         command.env("SUPABASE_ACCESS_TOKEN", ACCESS_TOKEN).envs(environment.iter().copied());
         Ok(tokio::task::spawn_blocking(move || command.output()).await??)
     }
@@ -104,9 +107,9 @@ async fn secrets_go_from_where_they_are_kept_to_functions_and_vault_and_no_value
     assert_eq!(management.secret("SERVICE_API_KEY").as_deref(), Some("from-hashicorp-topsecret"));
     let wrong = project.secrets(&from, &[place[0], ("VAULT_TOKEN", "another")]).await?;
     assert!(!wrong.status.success() && told(&wrong).contains("403"), "{}", told(&wrong));
-    let left = std::fs::read_dir(std::env::temp_dir())?.flatten().map(|entry| entry.file_name());
+    let kept = std::fs::read_dir(project.0.join("supabase"))?.flatten().map(|entry| entry.file_name());
     let left =
-        left.filter(|name| name.to_str().is_some_and(|name| name.starts_with("ferry-secrets-"))).count();
+        kept.filter(|name| name.to_str().is_some_and(|name| name.starts_with("ferry-secrets-"))).count();
     assert_eq!(left, 0, "no file with secrets is left");
     lab.stop().await.context("stopping")
 }

@@ -34,7 +34,7 @@ use tokio::task::JoinHandle;
 
 use keys::Keys;
 use parts::Parts;
-pub use ports::Ports;
+pub use ports::{Claim, Ports};
 pub use process::Life;
 use state::{Folder, State};
 

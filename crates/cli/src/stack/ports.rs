@@ -1,7 +1,8 @@
 //! Which port each part gets.
 
-use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, TcpListener};
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::ops::RangeInclusive;
 
 use anyhow::{Context as _, Result};
 
@@ -11,7 +12,8 @@ pub enum Ports {
     /// The usual ones (gateway 54321, Postgres 54322, REST 54323, Redis 54379, functions from
     /// 54330), and the next free one where another program has it.
     Usual,
-    /// Any free ones, so that several stacks run side by side.
+    /// Any free ones below those that systems give to outgoing connections (Linux from 32768, macOS
+    /// from 49152), so that several stacks run side by side.
     Any,
 }
 
@@ -21,33 +23,58 @@ pub(crate) const REST: u16 = 54323;
 pub(crate) const REDIS: u16 = 54379;
 pub(crate) const FUNCTIONS: u16 = 54330;
 
-/// Hands out ports, none twice.
-pub(crate) struct Chooser {
-    ports: Ports,
-    given: BTreeSet<u16>,
-}
-
 /// Kept for the parts whose own they are, so that these are the same at each start.
 const OWN: [u16; 4] = [GATEWAY, POSTGRES, REST, REDIS];
+const ANY: RangeInclusive<u16> = 10_000..=32_000;
 
-impl Chooser {
-    pub(crate) fn new(ports: Ports) -> Self {
-        Self { ports, given: BTreeSet::new() }
+impl Ports {
+    /// A free port, claimed, and bound until the program that is to listen on it starts.
+    pub(crate) fn claim(self, usual: u16) -> Result<(Claim, TcpListener)> {
+        let (first, all) = match self {
+            Self::Usual => (usual, usual..=u16::MAX),
+            Self::Any => (somewhere(&ANY), ANY),
+        };
+        (first..=*all.end())
+            .chain(*all.start()..first)
+            .filter(|port| *port == usual || !OWN.contains(port))
+            .find_map(Claim::take)
+            .context("no port of 127.0.0.1 is free")
+    }
+}
+
+fn somewhere(range: &RangeInclusive<u16>) -> u16 {
+    let random = RandomState::new().hash_one(()) % u64::from(range.end() - range.start());
+    range.start() + u16::try_from(random).unwrap_or_default()
+}
+
+/// A port of 127.0.0.1 that no other claim gets while this one lives, in any process: also while the
+/// program that listens on it has not started yet, or starts again.
+#[derive(Debug)]
+pub struct Claim {
+    port: u16,
+    /// Of the same number: who claims a port binds this first, and it goes with the process.
+    _mark: UdpSocket,
+}
+
+impl Claim {
+    /// Of any port.
+    ///
+    /// # Errors
+    /// When all are taken.
+    pub fn any() -> Result<Self> {
+        Ok(Ports::Any.claim(0)?.0)
     }
 
-    /// A free port, bound: nobody else gets it while the listener lives. A program that binds it
-    /// itself is started right after the listener is dropped.
-    pub(crate) fn bind(&mut self, usual: u16) -> Result<TcpListener> {
-        let candidates = match self.ports {
-            Ports::Any => 0..=0,
-            Ports::Usual => usual..=u16::MAX,
-        };
-        let listener = candidates
-            .filter(|port| !self.given.contains(port) && (*port == usual || !OWN.contains(port)))
-            .find_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok())
-            .context("no port of 127.0.0.1 is free")?;
-        self.given.insert(listener.local_addr()?.port());
-        Ok(listener)
+    /// The port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn take(port: u16) -> Option<(Self, TcpListener)> {
+        let mark = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+        Some((Self { port, _mark: mark }, listener))
     }
 }
 
@@ -57,19 +84,26 @@ mod tests {
 
     #[test]
     fn a_taken_port_is_stepped_over_and_a_reserved_one_left_to_its_part() {
-        let mut chooser = Chooser::new(Ports::Usual);
-        let first = chooser.bind(REST).expect("a port");
-        let second = chooser.bind(REST).expect("another port");
-        let [first, second] = [first, second].map(|listener| listener.local_addr().expect("bound").port());
-        assert!(first >= REST && second > first, "{first} {second}");
-        assert_ne!(second, REDIS);
+        let (first, _bound) = Ports::Usual.claim(REST).expect("a port");
+        let (second, _) = Ports::Usual.claim(REST).expect("another port");
+        assert!(first.port() >= REST && second.port() > first.port(), "{first:?} {second:?}");
+        assert_ne!(second.port(), REDIS);
     }
 
     #[test]
-    fn functions_never_share_a_port() {
-        let mut chooser = Chooser::new(Ports::Usual);
-        let first = chooser.bind(FUNCTIONS).expect("a port").local_addr().expect("bound");
-        let second = chooser.bind(FUNCTIONS).expect("a port").local_addr().expect("bound");
-        assert_ne!(first, second);
+    fn a_claimed_port_is_nobody_elses_also_while_nothing_listens() {
+        let (first, bound) = Ports::Usual.claim(FUNCTIONS).expect("a port");
+        drop(bound);
+        assert!(Claim::take(first.port()).is_none());
+        let port = first.port();
+        drop(first);
+        assert!(Claim::take(port).is_some());
+    }
+
+    #[test]
+    fn any_port_is_one_that_no_outgoing_connection_gets() {
+        for _ in 0..100 {
+            assert!(ANY.contains(&Claim::any().expect("a port").port()));
+        }
     }
 }

@@ -10,7 +10,7 @@ use rustix::process::{Signal, kill_process};
 use tokio::process::Child;
 
 use super::files::make_closed_folder;
-use super::ports::{self, Chooser, Ports};
+use super::ports::Claim;
 use super::postgres::{self, Postgres};
 use super::process::pid;
 
@@ -23,6 +23,7 @@ pub(crate) struct Scratch {
     postgres: Postgres,
     child: Child,
     folders: Vec<PathBuf>,
+    _claim: Claim,
 }
 
 impl Scratch {
@@ -36,9 +37,9 @@ impl Scratch {
         let folder = std::env::temp_dir().join(format!("ferry-scratch-{}-{number}", std::process::id()));
         make_closed_folder(&folder, 0o711)?;
         let root = postgres::root_for(&folder)?;
-        let port = Chooser::new(Ports::Any).bind(ports::POSTGRES)?.local_addr()?.port();
+        let claim = Claim::any()?;
         let folders = vec![root.clone(), folder];
-        let prepare = || Postgres::prepare(&root, port, false);
+        let prepare = || Postgres::prepare(&root, claim.port(), false);
         let started = async {
             let postgres = prepare()?;
             postgres.initialise().await?;
@@ -54,7 +55,7 @@ impl Scratch {
                 return Err(error);
             }
         };
-        let mut scratch = Self { postgres, child, folders };
+        let mut scratch = Self { postgres, child, folders, _claim: claim };
         scratch.wait().await?;
         scratch.postgres.bootstrap().await?;
         Ok(scratch)

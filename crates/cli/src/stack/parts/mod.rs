@@ -19,7 +19,7 @@ use crate::stack::functions::{self, Surroundings};
 use crate::stack::gateway::Routes;
 use crate::stack::keys::Keys;
 use crate::stack::logs::Log;
-use crate::stack::ports::{self, Chooser};
+use crate::stack::ports::{self, Claim};
 use crate::stack::postgres::{self, Postgres};
 use crate::stack::process::{Life, Process, Spec};
 use crate::stack::state::{Folder, PartState, ProcessId, State};
@@ -59,8 +59,10 @@ pub(crate) struct Parts {
     /// What functions took in `X-Service-Key` at the start.
     service_api_key: String,
     routes: Routes,
-    /// Ports are bound from the beginning and handed over when their part starts, so that a stack
-    /// that starts at the same time chooses others.
+    /// Of every port that a part has or had, by port.
+    claims: Mutex<BTreeMap<u16, Claim>>,
+    /// Ports are bound from the beginning and handed over when their part starts, so that other
+    /// programs stay away too.
     held: Mutex<BTreeMap<String, TcpListener>>,
     running: Mutex<BTreeMap<String, Running>>,
     /// What looks after the stack while it runs.
@@ -74,11 +76,11 @@ impl Parts {
     pub(crate) fn prepare(options: Options, project: PathBuf, folder: Folder) -> Result<Self> {
         let config = Config::read(&project)?;
         let keys = Keys::load_or_create(&folder.keys())?;
-        let mut chooser = Chooser::new(options.ports);
-        let mut held = BTreeMap::new();
+        let (mut claims, mut held) = (BTreeMap::new(), BTreeMap::new());
         let mut reserve = |name: &str, usual: u16| -> Result<u16> {
-            let listener = chooser.bind(usual)?;
-            let port = listener.local_addr()?.port();
+            let (claim, listener) = options.ports.claim(usual)?;
+            let port = claim.port();
+            claims.insert(port, claim);
             held.insert(name.to_owned(), listener);
             Ok(port)
         };
@@ -126,6 +128,7 @@ impl Parts {
             changed: Mutex::default(),
             service_api_key,
             routes: Routes::default(),
+            claims: Mutex::new(claims),
             held: Mutex::new(held),
             running: Mutex::default(),
             tenders: Mutex::default(),

@@ -1,7 +1,6 @@
 //! Functions take changed secrets over as on the hosted platform: new workers have them, and those of before finish
 //! what they have under way.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use anyhow::Result;
 use super::start::{PATIENCE, listens, route_to};
 use super::{Parts, Running, first_key, lock};
 use crate::stack::config::Function;
+use crate::stack::ports;
 use crate::stack::process::Process;
 use crate::stack::vault;
 
@@ -45,7 +45,10 @@ impl Parts {
         if !lock(&self.running).contains_key(name) {
             return Ok(());
         }
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let (claim, listener) = self.options.ports.claim(ports::FUNCTIONS)?;
+        let port = claim.port();
+        lock(&self.claims).insert(port, claim);
+        drop(listener);
         let worker = Arc::new(Process::start(self.function_spec(function, port)?, self.log(name)?)?);
         worker.ready(PATIENCE, || listens(port)).await?;
         let mut route = route_to(function, port, &worker);
@@ -58,7 +61,7 @@ impl Parts {
             let replaced = running.insert(name.clone(), Running::Process(worker));
             let mut routes = lock(&self.routes);
             let mut before = routes.remove(name);
-            let active = before.as_ref().map(|before| Arc::clone(&before.active));
+            let left = before.as_ref().map(|before| (before.port, Arc::clone(&before.active)));
             if let Some(before) = &mut before {
                 before.before = None;
             }
@@ -66,9 +69,9 @@ impl Parts {
                 route.before = before.map(Box::new);
             }
             routes.insert(name.clone(), route);
-            replaced.zip(active)
+            replaced.zip(left)
         };
-        let Some((Running::Process(old), active)) = replaced else { return Ok(()) };
+        let Some((Running::Process(old), (port, active))) = replaced else { return Ok(()) };
         let (parts, name) = (Arc::clone(self), name.clone());
         self.tend(async move {
             tokio::time::sleep(parts.options.old_workers_serve).await;
@@ -82,6 +85,10 @@ impl Parts {
             }
             tokio::time::sleep(LAST_BYTES).await;
             old.retire().await;
+            // What a function had at first it has again when it is stopped and started.
+            if !parts.functions.iter().any(|(_, first)| *first == port) {
+                lock(&parts.claims).remove(&port);
+            }
         });
         Ok(())
     }
