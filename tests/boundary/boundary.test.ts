@@ -61,6 +61,30 @@ Deno.test("a request header is seen when the function declared it, and only then
   await reply.body?.cancel();
 });
 
+Deno.test("each header that the SDK reads arrives under its own name, one that is missing or empty not at all", async () => {
+  const names = [
+    "accept",
+    "access-control-request-method",
+    "apikey",
+    "authorization",
+    "content-type",
+    "origin",
+    "x-request-id",
+    "x-service-key",
+    "x-shown",
+  ];
+  const sent = Object.fromEntries(names.map((name) => [name, `a.${name}`]));
+  assertEquals(await json(get("/headers", sent)), sent);
+  for (const left of names.filter((name) => name !== "x-request-id")) {
+    const { [left]: _, ...others } = sent;
+    assertEquals(await json(get("/headers", others)), others);
+    const { [left]: empty, ...told } = await json(get("/headers", { ...sent, [left]: "" }));
+    assertEquals([empty ?? "", told], ["", others]);
+  }
+  const { "x-shown": shown } = await json(get("/headers", { "x-shown": "a: b:c" }));
+  assertEquals(shown, "a: b:c");
+});
+
 Deno.test("a harmless request id is kept, another one is replaced", async () => {
   for (const [given, kept] of [["order-7.a", true], ['x"}{', false], ["y".repeat(65), false]] as const) {
     const reply = await get("/nowhere", { "x-request-id": given });

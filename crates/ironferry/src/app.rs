@@ -9,7 +9,7 @@ use crate::log::Level;
 use crate::request::path;
 use crate::{Context, Error, Host, Request, Response, Result, cors, keys};
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// A handler of any async function's shape, boxed.
 pub type Handler = Rc<dyn Fn(Request, Context) -> crate::host::Future<Result<Response>>>;

@@ -3,34 +3,54 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::host::Signature;
 use crate::{Context, Error, Request, Result, Secret, from_json};
 
-/// What the request shows, kept from its headers.
-#[derive(Debug, Default)]
+pub(crate) const APIKEY: HeaderName = HeaderName::from_static("apikey");
+pub(crate) const X_SERVICE_KEY: HeaderName = HeaderName::from_static("x-service-key");
+
+/// What the request shows, kept from its headers and read when it is asked for.
 pub(crate) struct Credentials {
-    pub(crate) service_key: Option<Secret>,
-    pub(crate) api_key: Option<Secret>,
-    pub(crate) bearer: Option<Secret>,
+    service_key: Option<HeaderValue>,
+    api_key: Option<HeaderValue>,
+    authorization: Option<HeaderValue>,
 }
 
 impl Credentials {
     pub(crate) fn of(request: &Request) -> Self {
-        let header = |name| request.header(name).map(|value| Secret::new(value.trim()));
-        let bearer = request.header("authorization").and_then(|value| {
-            let (scheme, token) = value.trim().split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
-        });
-        Self { service_key: header("x-service-key"), api_key: header("apikey"), bearer }
+        let header = |name| request.headers().get(name).cloned();
+        Self {
+            service_key: header(X_SERVICE_KEY),
+            api_key: header(APIKEY),
+            authorization: header(AUTHORIZATION),
+        }
     }
+
+    pub(crate) fn service_key(&self) -> Option<Secret> {
+        text(self.service_key.as_ref()).map(Secret::new)
+    }
+
+    fn api_key(&self) -> Option<Secret> {
+        text(self.api_key.as_ref()).map(Secret::new)
+    }
+
+    pub(crate) fn bearer(&self) -> Option<Secret> {
+        let (scheme, token) = text(self.authorization.as_ref())?.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| Secret::new(token.trim()))
+    }
+}
+
+fn text(value: Option<&HeaderValue>) -> Option<&str> {
+    value?.to_str().ok().map(str::trim)
 }
 
 pub(crate) fn require_service(cx: &Context) -> Result<()> {
     let shown = cx.credentials();
-    if let Some(key) = &shown.service_key {
+    if let Some(key) = shown.service_key() {
         let configured = cx.require_secret("SERVICE_API_KEY")?;
         // Several keys, comma-separated, overlap while one replaces the other. Each is compared,
         // so that the time does not tell which one matched.
@@ -41,10 +61,10 @@ pub(crate) fn require_service(cx: &Context) -> Result<()> {
         return if matched { Ok(()) } else { Err(refused("the service key is wrong")) };
     }
     let known = &cx.host().secrets().service_keys;
-    let matched = [&shown.api_key, &shown.bearer]
-        .into_iter()
+    let matched = [shown.api_key(), shown.bearer()]
+        .iter()
         .flatten()
-        .flat_map(|key| known.iter().map(move |known| known.matches(key.expose())))
+        .flat_map(|key| known.iter().map(|known| known.matches(key.expose())))
         .fold(false, |matched, one| matched | one);
     if matched { Ok(()) } else { Err(refused("a service key is required")) }
 }
@@ -84,7 +104,7 @@ struct Header {
 }
 
 pub(crate) async fn require_user(cx: &Context) -> Result<User> {
-    let token = cx.credentials().bearer.as_ref().ok_or_else(|| no_user("a user's token is required"))?;
+    let token = cx.credentials().bearer().ok_or_else(|| no_user("a user's token is required"))?;
     let (signed, signature) = token.expose().rsplit_once('.').ok_or_else(malformed)?;
     let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
     let header: Header = decode(header)?;

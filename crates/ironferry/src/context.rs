@@ -12,6 +12,7 @@ use futures_util::future::{Either, select};
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::app::X_REQUEST_ID;
 use crate::auth::{self, Credentials, User};
 use crate::db::{Database, Role};
 use crate::host::{Connection, Future};
@@ -32,8 +33,9 @@ struct Inner {
 impl Context {
     /// The context of one request.
     pub fn new(host: Rc<dyn Host>, request: &Request) -> Self {
-        let request_id = request.header("x-request-id").unwrap_or("none").to_owned();
-        let level = Level::from_setting(host.secrets().get("LOG_LEVEL").map(Secret::expose));
+        let request_id = request.headers().get(X_REQUEST_ID).and_then(|id| id.to_str().ok());
+        let request_id = request_id.unwrap_or("none").to_owned();
+        let level = host.secrets().level;
         let credentials = Credentials::of(request);
         Self(Rc::new(Inner { host, request_id, credentials, level }))
     }
@@ -169,7 +171,7 @@ impl Context {
 
     /// Whether the request shows a service key at all, right or wrong.
     pub fn shows_service_key(&self) -> bool {
-        self.0.credentials.service_key.is_some()
+        self.0.credentials.service_key().is_some()
     }
 
     /// The user whose JWT the request carries; 401 when it does not verify.

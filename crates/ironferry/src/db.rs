@@ -8,9 +8,9 @@ use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::auth::APIKEY;
 use crate::{Context, Error, FetchOptions, Result, Secret, from_json};
 
-const APIKEY: HeaderName = HeaderName::from_static("apikey");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// A statement that takes longer is a problem of its own; the platform cuts requests at 150 s.
@@ -264,13 +264,13 @@ fn authorize(cx: &Context, role: Role, headers: &mut http::HeaderMap) -> Result<
         Role::Service => {
             let key = secrets.service_keys.first();
             let key = key.ok_or_else(|| Error::missing_secret("SUPABASE_SECRET_KEYS"))?;
-            let bearer = (!key.expose().starts_with("sb_")).then_some(key);
+            let bearer = (!key.expose().starts_with("sb_")).then(|| key.clone());
             (key, bearer)
         }
         Role::Caller => {
             let key = secrets.publishable_keys.first();
             let key = key.ok_or_else(|| Error::missing_secret("SUPABASE_PUBLISHABLE_KEYS"))?;
-            (key, cx.credentials().bearer.as_ref())
+            (key, cx.credentials().bearer())
         }
     };
     headers.insert(APIKEY, header_value(key.expose())?);

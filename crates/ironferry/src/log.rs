@@ -3,11 +3,12 @@
 use serde_json::Value;
 
 /// How much it matters. The setting `LOG_LEVEL` (default `info`) hides what is below it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
     /// For whoever debugs the function.
     Debug,
     /// What happened, for whoever runs it.
+    #[default]
     Info,
     /// Something to look at; the work went on.
     Warn,

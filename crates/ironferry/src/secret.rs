@@ -5,6 +5,8 @@ use std::fmt;
 use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 
+use crate::log::Level;
+
 /// A secret. `Debug` and `Display` hide it; [`Secret::expose`] is the only way in.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -51,6 +53,8 @@ pub struct Secrets {
     // A dozen entries: looking through them is smaller and no slower than hashing.
     by_name: Vec<(String, Secret)>,
     sensitive: Vec<Secret>,
+    /// `LOG_LEVEL`.
+    pub(crate) level: Level,
     /// What PostgREST and this module take for the service role.
     pub(crate) service_keys: Vec<Secret>,
     /// What says which project is called, and no more.
@@ -77,6 +81,7 @@ impl Secrets {
             .map(Secret::new)
             .collect();
         let mut secrets = Self { by_name, sensitive, ..Self::default() };
+        secrets.level = Level::from_setting(secrets.get("LOG_LEVEL").map(Secret::expose));
         secrets.service_keys = secrets.keys("SUPABASE_SECRET_KEYS", "SUPABASE_SERVICE_ROLE_KEY");
         secrets.publishable_keys = secrets.keys("SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY");
         secrets

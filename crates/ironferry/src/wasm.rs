@@ -2,8 +2,9 @@
 //!
 //! Exports are synchronous. `begin` takes a request in, `resume` takes in the outcome of an
 //! effect; both poll what became ready. In between, futures ask [`Shim`] for effects, each with a
-//! number under which its outcome comes back. Bodies cross as bytes, heads as lines of text
-//! (`name: value`), and no JavaScript object is wrapped on the way of a request.
+//! number under which its outcome comes back. Bodies cross as bytes, heads as lines of text, and no
+//! JavaScript object is wrapped on the way of a request. What nearly every head holds crosses by its
+//! place ([`HEADERS`]) or as a flag ([`write_reply`]).
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -12,12 +13,16 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, CONTENT_TYPE, ORIGIN,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 #[doc(hidden)]
 pub use wasm_bindgen;
 use wasm_bindgen::prelude::*;
 
-use crate::app::{Handler, answer};
+use crate::app::{Handler, X_REQUEST_ID, answer};
+use crate::auth::{APIKEY, X_SERVICE_KEY};
 use crate::executor::{Executor, RequestId, Role};
 use crate::host::{Address, Connection, FetchOptions, FileOperation, Future, Host, HostError, Signature};
 use crate::{Response, Secrets};
@@ -56,7 +61,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn cancel(this: &Shim, effect: u32);
     #[wasm_bindgen(method)]
-    fn respond(this: &Shim, request: RequestId, status: u16, head: &str, body: &[u8]);
+    fn respond(this: &Shim, request: RequestId, status: u16, flags: u32, head: Option<&str>, body: &[u8]);
     #[wasm_bindgen(method)]
     fn done(this: &Shim, request: RequestId);
     #[wasm_bindgen(method)]
@@ -156,9 +161,10 @@ pub fn start(secrets: &JsValue, shim: Shim) {
     });
 }
 
-/// Takes a request in. The head's first line is `METHOD url`, the others are headers.
+/// Takes a request in. The head's first line is `METHOD url`, then comes one for each of [`HEADERS`],
+/// empty where the request has it not, then `name: value` lines.
 #[wasm_bindgen]
-pub fn begin(request: RequestId, head: &str, body: Vec<u8>) {
+pub fn begin(request: RequestId, head: String, body: Vec<u8>) {
     INSTANCE.with(|instance| {
         let host = instance.host(request);
         let Some(handler) = instance.handler.borrow().clone() else {
@@ -264,8 +270,9 @@ struct ShimHost {
 
 impl ShimHost {
     fn respond(&self, reply: &Response) {
-        let head = write_headers(reply.headers());
-        self.shim.respond(self.request, reply.status().as_u16(), &head, reply.body());
+        let (flags, head) = write_reply(reply.headers());
+        let head = (!head.is_empty()).then_some(head.as_str());
+        self.shim.respond(self.request, reply.status().as_u16(), flags, head, reply.body());
     }
 
     /// Starts an effect and gives the future of its outcome.
@@ -363,7 +370,8 @@ impl Host for ShimHost {
             let mut reply = http::Response::new(Bytes::from(outcome.body));
             *reply.status_mut() = http::StatusCode::from_u16(outcome.status)
                 .map_err(|_| HostError::Failed(format!("status {} does not exist", outcome.status)))?;
-            read_headers(outcome.head.lines(), reply.headers_mut());
+            let head = Bytes::from(outcome.head);
+            read_headers(lines(&head), &head, reply.headers_mut());
             Ok(reply)
         })
     }
@@ -436,31 +444,92 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1_000.0
 }
 
-fn read_request(head: &str, body: Vec<u8>) -> Option<http::Request<Bytes>> {
-    let mut lines = head.lines();
-    let (method, url) = lines.next()?.split_once(' ')?;
-    let mut request = http::Request::builder().method(method).uri(url).body(Bytes::from(body)).ok()?;
-    read_headers(lines, request.headers_mut());
+/// The names that the SDK reads, in the order in which their values cross. `HEADERS` of `serve.ts` is the same.
+const HEADERS: [HeaderName; 8] = [
+    X_REQUEST_ID,
+    AUTHORIZATION,
+    APIKEY,
+    X_SERVICE_KEY,
+    CONTENT_TYPE,
+    ACCEPT,
+    ORIGIN,
+    ACCESS_CONTROL_REQUEST_METHOD,
+];
+
+/// What is read shares the memory of the head.
+fn read_request(head: String, body: Vec<u8>) -> Option<http::Request<Bytes>> {
+    let head = Bytes::from(head);
+    let mut lines = lines(&head);
+    let first = lines.next()?;
+    let space = first.iter().position(|byte| *byte == b' ')?;
+    let mut request = http::Request::new(Bytes::from(body));
+    *request.method_mut() = Method::from_bytes(&first[..space]).ok()?;
+    *request.uri_mut() = Uri::from_maybe_shared(head.slice_ref(&first[space + 1..])).ok()?;
+    let headers = request.headers_mut();
+    headers.reserve(HEADERS.len());
+    for (name, value) in HEADERS.iter().zip(&mut lines).filter(|(_, value)| !value.is_empty()) {
+        if let Ok(value) = HeaderValue::from_maybe_shared(head.slice_ref(value)) {
+            headers.append(name, value);
+        }
+    }
+    read_headers(lines, &head, headers);
     Some(request)
 }
 
-fn read_headers<'a>(lines: impl Iterator<Item = &'a str>, headers: &mut HeaderMap) {
-    for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+fn lines(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    head.split(|byte| *byte == b'\n')
+}
+
+fn read_headers<'a>(lines: impl Iterator<Item = &'a [u8]>, head: &Bytes, headers: &mut HeaderMap) {
+    for line in lines {
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
+        let value = head.slice_ref(&line[(colon + 2).min(line.len())..]);
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(&line[..colon]), HeaderValue::from_maybe_shared(value))
+        {
             headers.append(name, value);
         }
     }
 }
 
+/// Any origin may read the reply.
+const ANY_ORIGIN: u32 = 1;
+/// A content type of [`CONTENT_TYPES`]: its place there, from 1, above the first bit.
+const CONTENT_TYPE_SHIFT: u32 = 1;
+/// The SDK's own. `CONTENT_TYPES` of `serve.ts` is the same.
+const CONTENT_TYPES: [&str; 3] =
+    ["application/json", "application/problem+json", "text/plain; charset=utf-8"];
+
+/// What crosses of a reply's headers: as flags what nearly every reply says, the others as lines. The
+/// request's id is not among them, which the shim knows.
+fn write_reply(headers: &HeaderMap) -> (u32, String) {
+    let (mut flags, mut head) = (0, String::new());
+    for (name, value) in headers {
+        let Ok(text) = value.to_str() else { continue };
+        let known = CONTENT_TYPES.iter().zip(1..).find(|(known, _)| **known == text);
+        match known {
+            Some((_, place)) if name == CONTENT_TYPE => flags |= place << CONTENT_TYPE_SHIFT,
+            _ if name == ACCESS_CONTROL_ALLOW_ORIGIN && text == "*" => flags |= ANY_ORIGIN,
+            _ if name == X_REQUEST_ID => {}
+            _ => write_header(&mut head, name, text),
+        }
+    }
+    (flags, head)
+}
+
 fn write_headers(headers: &HeaderMap) -> String {
     let mut head = String::new();
     for (name, value) in headers {
-        if let Ok(value) = value.to_str() {
-            head.push_str(name.as_str());
-            head.push_str(": ");
-            head.push_str(value);
-            head.push('\n');
+        if let Ok(text) = value.to_str() {
+            write_header(&mut head, name, text);
         }
     }
     head
+}
+
+fn write_header(head: &mut String, name: &HeaderName, value: &str) {
+    head.push_str(name.as_str());
+    head.push_str(": ");
+    head.push_str(value);
+    head.push('\n');
 }

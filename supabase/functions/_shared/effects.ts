@@ -52,7 +52,7 @@ export class Effects {
       if (received === undefined) throw TOO_LARGE;
       let lines = "";
       if (heads) { for (const [name, value] of response.headers) lines += `${name}: ${value}\n`; }
-      return [response.status, lines, received];
+      return [response.status, lines, new Uint8Array(received)];
     };
     this.#settle(effect, work(), () => clearTimeout(timer));
   }

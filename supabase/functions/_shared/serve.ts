@@ -1,7 +1,10 @@
 // Requests and responses in the form in which they cross into a module: heads as lines of text,
-// bodies as bytes.
+// bodies as bytes. `crates/ironferry/src/wasm.rs` is the other side.
 
-/** What the SDK reads. Each header costs half a microsecond, so no other is looked at. */
+/**
+ * What the SDK reads besides the id, in the order of `HEADERS` in wasm.rs. Each header costs half a
+ * microsecond, so no other is looked at.
+ */
 const HEADERS = [
   "authorization",
   "apikey",
@@ -19,14 +22,14 @@ export const BODYLESS_METHODS: Set<string> = new Set(["GET", "HEAD"]);
 
 export const EMPTY: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
-/** `METHOD url`, the request's id, and the headers that the SDK and the function read. */
+/** `METHOD url`, the request's id, the values of the SDK's headers, and the function's own by name. */
 export function readHead(request: Request, id: string, more: string[]): string {
-  let head = `${request.method} ${request.url}\nx-request-id: ${id}\n`;
-  for (const names of [HEADERS, more]) {
-    for (const name of names) {
-      const value = request.headers.get(name);
-      if (value !== null) head += `${name}: ${value}\n`;
-    }
+  const headers = request.headers;
+  let head = `${request.method} ${request.url}\n${id}`;
+  for (const name of HEADERS) head += `\n${headers.get(name) ?? ""}`;
+  for (const name of more) {
+    const value = headers.get(name);
+    if (value !== null) head += `\n${name}: ${value}`;
   }
   return head;
 }
@@ -37,21 +40,26 @@ export function requestId(request: Request): string {
   return given !== null && /^[\w.-]{1,64}$/.test(given) ? given : crypto.randomUUID();
 }
 
-/** Reads a body of at most so many bytes; undefined when there are more. */
-export async function readBody(
-  message: Request | Response,
-  limit = MAX_BODY,
-): Promise<Uint8Array<ArrayBuffer> | undefined> {
+/**
+ * Reads a body of at most so many bytes; undefined when there are more. Not async: a promise less for
+ * nearly every body.
+ */
+export function readBody(message: Request | Response, limit = MAX_BODY): Promise<ArrayBuffer | undefined> {
   const announced = message.headers.get("content-length");
   if (announced !== null) {
-    if (Number(announced) > limit) {
-      await message.body?.cancel();
-      return undefined;
-    }
-    // Nothing longer can come, unless it was compressed on its way. `body` is not looked at: it would make a
-    // stream, which costs more than all the rest.
-    if (!message.headers.has("content-encoding")) return new Uint8Array(await message.arrayBuffer());
+    if (Number(announced) > limit) return refuse(message);
+    // Nothing longer can come, unless a reply was compressed on its way; what a server receives is handed
+    // over as it came. `body` is not looked at: it would make a stream, which costs more than all the rest.
+    if (message instanceof Request || !message.headers.has("content-encoding")) return message.arrayBuffer();
   }
+  return collect(message, limit);
+}
+
+async function refuse(message: Request | Response): Promise<undefined> {
+  await message.body?.cancel();
+}
+
+async function collect(message: Request | Response, limit: number): Promise<ArrayBuffer | undefined> {
   const chunks: Uint8Array[] = [];
   let length = 0;
   for await (const chunk of message.body ?? []) {
@@ -65,17 +73,31 @@ export async function readBody(
     body.set(chunk, at);
     at += chunk.length;
   }
-  return body;
+  return body.buffer;
 }
 
 /** Statuses that must not have a body. */
 const BODYLESS = new Set([101, 103, 204, 205, 304]);
 
+/** Flags of a reply, as wasm.rs has them: any origin may read it, and above that bit its content type. */
+const ANY_ORIGIN = 1;
+const CONTENT_TYPES = ["", "application/json", "application/problem+json", "text/plain; charset=utf-8"];
+
 /** The body is a view of the module's memory, of which a response makes a copy. */
-export function write(status: number, head: string, body: Uint8Array): Response {
+export function write(
+  id: string,
+  status: number,
+  flags: number,
+  head: string | undefined,
+  body: Uint8Array,
+): Response {
   const reply = new Response(BODYLESS.has(status) ? null : body as Uint8Array<ArrayBuffer>, { status });
   // One by one they cost half of what the constructor takes for them.
-  for (const [name, value] of pairs(head)) reply.headers.append(name, value);
+  const headers = reply.headers;
+  headers.append("x-request-id", id);
+  if (flags > ANY_ORIGIN) headers.append("content-type", CONTENT_TYPES[flags >> 1]);
+  if (flags & ANY_ORIGIN) headers.append("access-control-allow-origin", "*");
+  if (head !== undefined) { for (const [name, value] of pairs(head)) headers.append(name, value); }
   return reply;
 }
 

@@ -53,10 +53,13 @@ declare const EdgeRuntime: { waitUntil(promise: Promise<unknown>): void } | unde
 /** A request on its way through an instance. */
 interface Waiting {
   id: string;
-  respond(response: Response): void;
-  /** Ends the background work, once the reply is out and work is left. */
-  finish?: () => void;
   answered: boolean;
+  /** There as soon as the module has given it. */
+  reply: Response | undefined;
+  /** Hands it over to who waits. */
+  respond: ((reply: Response) => void) | undefined;
+  /** Ends the background work, once the reply is out and work is left. */
+  finish: (() => void) | undefined;
 }
 
 /** Makes the handler for `Deno.serve`. */
@@ -64,24 +67,23 @@ export function handler(packed: Packed, options: Options): (request: Request) =>
   const compiled = new WebAssembly.Module(decode(packed.wasm));
   const secrets = pick([...options.secrets, ...SETTINGS]);
   let instance: Shim | undefined;
-  let requests = 0;
 
   // The hosted runtime tells so when a worker is about to end, and waits for what it is handed then.
   globalThis.addEventListener("beforeunload", () => {
-    if (instance === undefined || instance.broken) return;
-    requests = (requests + 1) >>> 0;
-    instance.shutdown(requests);
+    if (instance !== undefined && !instance.broken) instance.shutdown();
   });
 
   return async (request) => {
     const id = requestId(request);
-    const body = BODYLESS_METHODS.has(request.method) ? EMPTY : await readBody(request, options.maxBody);
-    if (body === undefined) return tooLarge(id);
+    let body = EMPTY;
+    if (!BODYLESS_METHODS.has(request.method)) {
+      const received = await readBody(request, options.maxBody);
+      if (received === undefined) return tooLarge(id);
+      body = new Uint8Array(received);
+    }
     const head = readHead(request, id, options.headers ?? []);
     if (instance === undefined || instance.broken) instance = new Shim(packed.instantiate(compiled), secrets);
-    // Wraps around at 2^32 as the module's number does.
-    requests = (requests + 1) >>> 0;
-    return instance.serve(requests, id, head, body);
+    return instance.serve(id, head, body);
   };
 }
 
@@ -89,45 +91,72 @@ export function handler(packed: Packed, options: Options): (request: Request) =>
 export class Shim extends Effects {
   broken = false;
   #exports: Exports;
-  #waiting = new Map<number, Waiting>();
+  /** A request's number is its place here, which is free again when nothing of it is left. */
+  #waiting: (Waiting | undefined)[] = [];
+  #free: number[] = [];
   #answered: number[] = [];
   #panic = "";
 
   constructor(exports: Exports, secrets: Record<string, string>) {
-    super((effect, status, head, body) => this.#enter(() => exports.resume(effect, status, head, body)));
+    super((effect, status, head, body) => {
+      try {
+        exports.resume(effect, status, head, body);
+      } catch (trap) {
+        this.#recover(trap);
+      }
+      this.#keepAlive();
+    });
     this.#exports = exports;
     exports.start(secrets, this);
   }
 
   /** The reply itself where the module asks nothing of the outside, else the promise of it. */
-  serve(request: number, id: string, head: string, body: Uint8Array): Response | Promise<Response> {
-    let reply: Response | undefined;
-    const waiting: Waiting = { id, respond: (made) => reply = made, answered: false };
-    this.#waiting.set(request, waiting);
-    this.#enter(() => this.#exports.begin(request, head, body), request);
-    return reply ?? new Promise((respond) => waiting.respond = respond);
+  serve(id: string, head: string, body: Uint8Array): Response | Promise<Response> {
+    const waiting = wait(id);
+    const request = this.#number(waiting);
+    try {
+      this.#exports.begin(request, head, body);
+    } catch (trap) {
+      this.#recover(trap, request);
+    }
+    this.#keepAlive();
+    return waiting.reply ?? new Promise((respond) => waiting.respond = respond);
   }
 
   /** Lets the module finish what it must before the worker ends. */
-  shutdown(request: number): void {
-    this.#waiting.set(request, { id: "shutdown", respond: () => {}, answered: true });
-    this.#enter(() => this.#exports.shutdown(request), request);
-    this.#keepAlive(request);
+  shutdown(): void {
+    const waiting = wait("shutdown");
+    waiting.answered = true;
+    const request = this.#number(waiting);
+    this.#answered.push(request);
+    try {
+      this.#exports.shutdown(request);
+    } catch (trap) {
+      this.#recover(trap, request);
+    }
+    this.#keepAlive();
   }
 
   /** Called by the module when a request's reply is ready. */
-  respond(request: number, status: number, head: string, body: Uint8Array): void {
-    const waiting = this.#waiting.get(request);
+  respond(
+    request: number,
+    status: number,
+    flags: number,
+    head: string | undefined,
+    body: Uint8Array,
+  ): void {
+    const waiting = this.#waiting[request];
     if (waiting === undefined || waiting.answered) return;
-    waiting.answered = true;
-    waiting.respond(write(status, head, body));
-    this.#answered.push(request);
+    this.#answer(request, waiting, write(waiting.id, status, flags, head, body));
   }
 
   /** Called by the module when nothing of a request is left, not even in the background. */
   done(request: number): void {
-    this.#waiting.get(request)?.finish?.();
-    this.#waiting.delete(request);
+    const waiting = this.#waiting[request];
+    if (waiting === undefined) return;
+    waiting.finish?.();
+    this.#waiting[request] = undefined;
+    this.#free.push(request);
   }
 
   /** Called by the module's panic hook, before the trap. */
@@ -135,26 +164,32 @@ export class Shim extends Effects {
     this.#panic = message;
   }
 
-  /** Calls into the module. Whatever it throws is a trap: nothing else comes out of it. */
-  #enter(call: () => void, request?: number): void {
-    try {
-      call();
-    } catch (trap) {
-      this.#recover(trap, request);
-    }
-    if (this.#answered.length > 0) this.#answered.splice(0).forEach((request) => this.#keepAlive(request));
+  #number(waiting: Waiting): number {
+    const number = this.#free.pop() ?? this.#waiting.length;
+    this.#waiting[number] = waiting;
+    return number;
   }
 
-  /** Keeps the worker for the work that a request left in the background. */
-  #keepAlive(request: number): void {
-    const waiting = this.#waiting.get(request);
-    if (waiting === undefined) return;
-    const work = new Promise<void>((finish) => waiting.finish = finish);
-    if (typeof EdgeRuntime !== "undefined") EdgeRuntime.waitUntil(work);
+  #answer(request: number, waiting: Waiting, reply: Response): void {
+    waiting.answered = true;
+    waiting.reply = reply;
+    waiting.respond?.(reply);
+    this.#answered.push(request);
+  }
+
+  /** Keeps the worker for the work that requests left in the background. */
+  #keepAlive(): void {
+    for (let request = this.#answered.pop(); request !== undefined; request = this.#answered.pop()) {
+      const waiting = this.#waiting[request];
+      if (waiting === undefined) continue;
+      const work = new Promise<void>((finish) => waiting.finish = finish);
+      if (typeof EdgeRuntime !== "undefined") EdgeRuntime.waitUntil(work);
+    }
   }
 
   /**
-   * Gives up the task that trapped and lets the others go on: an instance that panicked still holds
+   * After a throw out of the module, which is a trap: nothing else comes out of it. Gives up the task
+   * that trapped and lets the others go on: an instance that panicked still holds
    * their futures. One whose stack or memory is spent traps again, and they fail in turn.
    */
   #recover(trap: unknown, begun?: number): void {
@@ -166,7 +201,7 @@ export class Shim extends Effects {
       begun = undefined;
       // Nothing is known of it, or nothing changes any more.
       if (victim === undefined || (task !== undefined && task === before)) {
-        for (const left of [...this.#waiting.keys()]) {
+        for (const left of this.#waiting.keys()) {
           this.#fail(left, error);
           this.done(left);
         }
@@ -195,21 +230,22 @@ export class Shim extends Effects {
   }
 
   #fail(request: number, trap: unknown): void {
-    const waiting = this.#waiting.get(request);
+    const waiting = this.#waiting[request];
     if (waiting === undefined) return;
     this.#log(request, trap);
-    if (waiting.answered) return;
-    waiting.answered = true;
-    waiting.respond(crashed(waiting.id));
-    this.#answered.push(request);
+    if (!waiting.answered) this.#answer(request, waiting, crashed(waiting.id));
   }
 
   #log(request: number, trap: unknown): void {
     const error = this.#panic || String(trap);
     this.#panic = "";
-    const request_id = this.#waiting.get(request)?.id;
+    const request_id = this.#waiting[request]?.id;
     console.error(JSON.stringify({ event: "crashed", level: "error", request_id, error }));
   }
+}
+
+function wait(id: string): Waiting {
+  return { id, answered: false, reply: undefined, respond: undefined, finish: undefined };
 }
 
 function decode(base64: string): Uint8Array<ArrayBuffer> {
