@@ -45,7 +45,8 @@ pub(crate) struct Record {
     pub(crate) size: usize,
     ip: String,
     user_agent: String,
-    started: f64,
+    /// When the request came in, on the clock of [`Context::elapsed_ms`].
+    pub(crate) started: f64,
 }
 
 impl Record {
@@ -178,8 +179,7 @@ fn push(entry: &Entry<'_>) {
 
 /// Writes what there is, behind the reply, and what comes in the next moment with it. One writer at a
 /// time: what comes while it writes is its next batch.
-pub(crate) fn write_behind(cx: &Context, settings: &Settings) {
-    let now = cx.elapsed_ms();
+pub(crate) fn write_behind(cx: &Context, settings: &Settings, now: f64) {
     let begins = instance::with(|instance| {
         let journal = &mut instance.journal;
         let idle = journal.writing_since.is_none_or(|since| now - since > WRITER_MS);

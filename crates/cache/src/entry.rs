@@ -57,14 +57,14 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Milliseconds since it was fetched.
-    pub(crate) fn age_ms(&self, cx: &Context) -> f64 {
-        (cx.elapsed_ms() - self.fetched_at).max(0.0)
+    /// Milliseconds since it was fetched, on the clock of [`Context::elapsed_ms`] as what follows.
+    pub(crate) fn age_ms(&self, now: f64) -> f64 {
+        (now - self.fetched_at).max(0.0)
     }
 
-    pub(crate) fn is_fresh(&self, cx: &Context) -> bool {
+    pub(crate) fn is_fresh(&self, now: f64) -> bool {
         !self.doubtful
-            && self.fresh_seconds.is_none_or(|seconds| self.age_ms(cx) < f64::from(seconds) * 1_000.0)
+            && self.fresh_seconds.is_none_or(|seconds| self.age_ms(now) < f64::from(seconds) * 1_000.0)
     }
 
     /// The moment on the wall clock, milliseconds since 1970.

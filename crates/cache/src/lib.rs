@@ -45,13 +45,14 @@ ironferry::export!(handle, shutdown = flush);
 /// `GET`, `PUT`, `DELETE /cache/{project}/{type}`, `POST …/refresh`, and for operators `PUT …/source`,
 /// `POST /cache/{project}/keys`, `GET /cache/metrics`, `GET /cache[/{project}]`, `POST /cache/tick`, `POST /cache/rotate-key`.
 pub async fn handle(request: Request, cx: Context) -> Result<Response> {
-    let settings = Settings::of(&cx)?;
+    let settings = instance::settings(&cx)?;
     warm::begin(&cx, &settings).await;
     let mut record = Record::of(&request, &cx);
     let outcome = admitted(&request, &cx, &settings, &mut record).await;
     let outcome = reply::secured(outcome, &record, &cx);
+    let arrived = record.started;
     record.end(&cx, &outcome);
-    audit::write_behind(&cx, &settings);
+    audit::write_behind(&cx, &settings, arrived);
     pending::nudge(&cx, &settings);
     outcome
 }

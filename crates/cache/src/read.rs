@@ -45,8 +45,9 @@ pub(crate) struct Found {
 const STAND_IN_MS: f64 = 2_000.0;
 
 pub(crate) async fn read(cx: &Context, settings: &Settings, key: &Key) -> Result<Found> {
-    if let Some(entry) = memory::get(cx, key) {
-        if entry.is_fresh(cx) {
+    let now = cx.elapsed_ms();
+    if let Some(entry) = memory::get(key, now) {
+        if entry.is_fresh(now) {
             return Ok(Found { entry, layer: Layer::Memory });
         }
         // Known to be the newest there is, and expired.
@@ -63,7 +64,7 @@ async fn look(cx: &Context, settings: &Settings, key: &Key) -> Result<Found> {
     let mut copy = memory::peek(key).map(|entry| (entry, Layer::Memory));
     match file::get(cx, settings, key).await {
         file::Read::Sound(entry, believed) => {
-            if believed && entry.is_fresh(cx) {
+            if believed && entry.is_fresh(cx.elapsed_ms()) {
                 return Ok(give(cx, settings, key, entry, Layer::File, settings.memory_ttl_ms));
             }
             if copy.as_ref().is_none_or(|(other, _)| other.fetched_at <= entry.fetched_at) {
@@ -121,7 +122,7 @@ async fn below(
         (None, None) => None,
     };
     match found {
-        Some((entry, layer)) if entry.is_fresh(cx) => {
+        Some((entry, layer)) if entry.is_fresh(cx.elapsed_ms()) => {
             Ok(give(cx, settings, key, entry, layer, settings.memory_ttl_ms))
         }
         Some((entry, _)) => {
@@ -153,7 +154,9 @@ async fn stand_in(
 ) -> Result<Found> {
     let source = refresh::recall(cx, settings, key).await;
     match copy {
-        Some((entry, layer)) if entry.is_fresh(cx) => Ok(give(cx, settings, key, entry, layer, STAND_IN_MS)),
+        Some((entry, layer)) if entry.is_fresh(cx.elapsed_ms()) => {
+            Ok(give(cx, settings, key, entry, layer, STAND_IN_MS))
+        }
         Some((entry, _)) => {
             let found = give(cx, settings, key, entry, Layer::Stale, STAND_IN_MS);
             if source.is_some() {

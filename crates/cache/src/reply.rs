@@ -23,7 +23,7 @@ pub(crate) fn data(request: &Request, cx: &Context, record: &Record, found: &Fou
         Response::new(200, HeaderValue::from_static("application/json"), entry.body.clone())
     };
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // never negative
-    let age = (entry.age_ms(cx) / 1_000.0) as u64;
+    let age = (entry.age_ms(record.started) / 1_000.0) as u64;
     let timing = format!("cache;desc={};dur={}", found.layer.name(), record.ms(cx));
     let unusable = |problem: http::Error| Error::internal("a header could not be written").source(problem);
     Ok(reply

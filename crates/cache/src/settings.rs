@@ -6,7 +6,7 @@ use ironferry::{Context, Result};
 
 use crate::sources::Source;
 
-/// The settings of one request.
+/// The settings of a worker.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "four flags, each of its own")]
 pub(crate) struct Settings {

@@ -78,7 +78,7 @@ async fn fill(cx: &Context, settings: &Settings) -> Result<usize> {
 
 /// Before the worker ends: `GRACEFUL_SHUTDOWN` saves what is pending, and the journal.
 pub async fn flush(cx: Context) {
-    let Ok(settings) = Settings::of(&cx) else {
+    let Ok(settings) = instance::settings(&cx) else {
         return;
     };
     if !settings.graceful {

@@ -1,7 +1,7 @@
 // Performs what a module asks for. Nothing here throws into the module: an outcome, good or bad,
 // goes back through `resume` under the number of its effect.
 
-import { EMPTY, pairs, readBody } from "./serve.ts";
+import { each, EMPTY, readBody } from "./serve.ts";
 
 /** Status: the HTTP status of a fetch, 1 for any other success, 0 for a failure. */
 type Resume = (effect: number, status: number, head: string, body: Uint8Array) => void;
@@ -33,6 +33,8 @@ export class Effects {
   ): void {
     const end = head.indexOf("\n");
     const [method, url] = head.slice(0, end).split(" ");
+    const headers: [string, string][] = [];
+    each(head.slice(end + 1), (name, value) => headers.push([name, value]));
     const abort = new AbortController();
     const timer = setTimeout(() => abort.abort(TIMEOUT), timeout);
     this.#running.set(effect, () => {
@@ -42,7 +44,7 @@ export class Effects {
     const work = async (): Promise<[number, string, Uint8Array]> => {
       const response = await fetch(url, {
         method,
-        headers: pairs(head.slice(end + 1)),
+        headers,
         // A view of the module's memory, which may move later: fetch makes its copy before it returns.
         body: body.length > 0 ? body as Uint8Array<ArrayBuffer> : undefined,
         redirect: follow ? "follow" : "manual",

@@ -97,16 +97,18 @@ export function write(
   headers.append("x-request-id", id);
   if (flags > ANY_ORIGIN) headers.append("content-type", CONTENT_TYPES[flags >> 1]);
   if (flags & ANY_ORIGIN) headers.append("access-control-allow-origin", "*");
-  if (head !== undefined) { for (const [name, value] of pairs(head)) headers.append(name, value); }
+  if (head !== undefined) each(head, (name, value) => headers.append(name, value));
   return reply;
 }
 
-/** `name: value` lines as pairs. */
-export function pairs(head: string): [string, string][] {
-  return head.split("\n").filter((line) => line !== "").map((line) => {
-    const colon = line.indexOf(": ");
-    return [line.slice(0, colon), line.slice(colon + 2)];
-  });
+/** Goes through `name: value` lines. */
+export function each(head: string, take: (name: string, value: string) => void): void {
+  for (let at = 0; at < head.length;) {
+    const colon = head.indexOf(": ", at);
+    const end = head.indexOf("\n", colon);
+    take(head.slice(at, colon), head.slice(colon + 2, end));
+    at = end + 1;
+  }
 }
 
 export function crashed(id: string): Response {
