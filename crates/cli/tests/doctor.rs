@@ -107,13 +107,26 @@ async fn mistakes_in_the_database_are_found_one_by_one_and_a_sound_one_has_none(
              revoke execute on function public.closed() from public, anon, authenticated, service_role;
              create extension pg_cron with schema pg_catalog;
              select cron.schedule('asleep', '0 0 * * *', 'select 1');
-             select cron.alter_job(jobid, active := false) from cron.job",
+             select cron.alter_job(jobid, active := false) from cron.job;
+             select cron.schedule('broken', '0 0 * * *', 'select 1 / 0');
+             insert into cron.job_run_details
+                 (jobid, runid, database, username, command, status, return_message, start_time, end_time)
+                 select jobid, 1, database, username, command, 'failed', 'ERROR: division by zero', now(), now()
+                 from cron.job where jobname = 'broken'",
         )
         .await?;
+    let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/../../node_modules");
+    std::os::unix::fs::symlink(modules, folder.join("node_modules"))?;
+    std::fs::create_dir_all(folder.join("scripts"))?;
+    std::fs::write(
+        folder.join("scripts/bundle.ts"),
+        "if (Deno.args[1] === 'locked') { console.error('error: locked is of another source'); Deno.exit(1); }",
+    )?;
     std::fs::write(
         folder.join("supabase/migrations/20260102000000_jobs.sql"),
         "select cron.schedule('gone', '0 0 * * *', 'select 1');
          select cron.schedule('asleep', '0 0 * * *', 'select 1');
+         select cron.schedule('broken', '0 0 * * *', 'select 1 / 0');
          select cron.schedule('old', '0 0 * * *', 'select 1');
          select cron.unschedule('old');",
     )?;
@@ -123,13 +136,18 @@ async fn mistakes_in_the_database_are_found_one_by_one_and_a_sound_one_has_none(
         "GRANT_MISSING closed",
         "GRANT_MISSING shown",
         "GRANT_MISSING shut",
+        "JOB_FAILED broken",
         "JOB_INACTIVE asleep",
         "JOB_NOT_SCHEDULED gone",
         "MIGRATION_PENDING 20260102000000",
         "RLS_OFF open",
         "VAULT_KEY_DIFFERS service_api_key",
         "VAULT_SECRET_MISSING mail_key",
+        "WASM_STALE locked",
     ];
     assert_eq!(findings(&ran), expected.map(str::to_owned).into());
+    for said in ["division by zero", "locked is of another source"] {
+        assert!(ran.out.contains(said), "{said}: {}", ran.out);
+    }
     project.end().await
 }
