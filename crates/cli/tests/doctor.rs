@@ -35,8 +35,11 @@ fn mistakes_of_the_folder_and_of_the_keys_are_found_without_a_database() {
         "supabase/functions/on/index.ts",
         "handler({ secrets: [...SERVICE, \"MAIL_KEY\", \"SITE_URL\"] });",
     );
-    folder.file("supabase/functions/built/wasm/built.ts", "");
-    folder.file("supabase/functions/on/wasm/on.ts", "");
+    for name in ["built", "on"] {
+        folder.file(&format!("supabase/functions/{name}/wasm/{name}.ts"), "");
+        folder.file(&format!("supabase/functions/{name}/wasm/{name}.json"), "");
+    }
+    folder.file("supabase/functions/bare/wasm/bare.ts", "");
     folder.file(".env", "SUPABASE_SECRET_KEY=sb_publishable_topsecret\nSERVICE_API_KEY=topsecret\n");
     let url = ("SUPABASE_URL", "https://abc.test");
     // As a guide has them.
@@ -77,7 +80,9 @@ async fn mistakes_in_the_database_are_found_one_by_one_and_a_sound_one_has_none(
     )?;
     for name in ["echo", "locked"] {
         std::fs::create_dir_all(folder.join(format!("supabase/functions/{name}/wasm")))?;
-        std::fs::write(folder.join(format!("supabase/functions/{name}/wasm/{name}.ts")), "")?;
+        for kind in ["ts", "json"] {
+            std::fs::write(folder.join(format!("supabase/functions/{name}/wasm/{name}.{kind}")), "")?;
+        }
     }
     let (path, url) = (folder.display().to_string(), project.stack.db_url());
     let key = project.stack.service_api_key().to_owned();

@@ -41,7 +41,7 @@ const METHOD: &str = "From the start of the process to the last byte of the firs
     which is the other column, and the one that the target is about. CPU is that of the process until its first reply. The ratio is to the twin \
     of that row, round by round.";
 
-const MODULE: &str = "In a fresh process each: importing the generated file (its text is the module in base64), decoding it, \
+const MODULE: &str = "In a fresh process each: importing its files (the module is a text in JSON, base64), decoding it, \
     compiling it (V8's first tier is lazy), and making an instance.";
 
 const SIZE: &str = "All files of the module graph, packages of npm as a whole, which is what the platform's bundle carries, \

@@ -16,9 +16,10 @@ pub(super) struct Shim {
 }
 
 impl Shim {
-    /// Where `scripts/build` packs its module.
-    pub(super) fn module(&self) -> PathBuf {
-        self.folder.join(format!("wasm/{}.ts", self.name.replace('-', "_")))
+    /// What `scripts/build` packs of its module, the glue and the module itself.
+    pub(super) fn module(&self) -> [PathBuf; 2] {
+        let name = self.name.replace('-', "_");
+        ["ts", "json"].map(|kind| self.folder.join(format!("wasm/{name}.{kind}")))
     }
 }
 

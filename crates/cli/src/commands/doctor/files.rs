@@ -66,7 +66,7 @@ fn verify_jwt(shim: &Shim) -> Option<Finding> {
 
 fn module(project: &Path, shim: &Shim) -> Result<Option<Finding>> {
     let mend = format!("run scripts/build {}", shim.name);
-    if !shim.module().exists() {
+    if !shim.module().iter().all(|file| file.exists()) {
         let what = "its wasm module is not built: it would be deployed without it and fail when it is called";
         return Ok(Some(Finding::error("WASM_MISSING", &shim.name, what, mend)));
     }
