@@ -1,6 +1,7 @@
 // Performs what a module asks for. Nothing here throws into the module: an outcome, good or bad,
 // goes back through `resume` under the number of its effect.
 
+import { Alarm } from "./alarm.ts";
 import { each, EMPTY, readBody } from "./serve.ts";
 
 /** Status: the HTTP status of a fetch, 1 for any other success, 0 for a failure. */
@@ -13,6 +14,7 @@ const READ_BYTES = 65_536;
 
 export class Effects {
   #resume: Resume;
+  #alarm = new Alarm();
   /** What can be called off, by effect. */
   #running = new Map<number, () => void>();
   #sockets = new Map<number, Deno.Conn>();
@@ -36,11 +38,8 @@ export class Effects {
     const headers: [string, string][] = [];
     each(head.slice(end + 1), (name, value) => headers.push([name, value]));
     const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(TIMEOUT), timeout);
-    this.#running.set(effect, () => {
-      clearTimeout(timer);
-      abort.abort("cancelled");
-    });
+    this.#alarm.set(effect, timeout, () => abort.abort(TIMEOUT));
+    this.#running.set(effect, () => abort.abort("cancelled"));
     const work = async (): Promise<[number, string, Uint8Array]> => {
       const response = await fetch(url, {
         method,
@@ -56,15 +55,11 @@ export class Effects {
       if (heads) { for (const [name, value] of response.headers) lines += `${name}: ${value}\n`; }
       return [response.status, lines, new Uint8Array(received)];
     };
-    this.#settle(effect, work(), () => clearTimeout(timer));
+    this.#settle(effect, work());
   }
 
   sleep(effect: number, ms: number): void {
-    const timer = setTimeout(() => {
-      this.#running.delete(effect);
-      this.#resume(effect, 1, "", EMPTY);
-    }, ms);
-    this.#running.set(effect, () => clearTimeout(timer));
+    this.#alarm.set(effect, ms, () => this.#resume(effect, 1, "", EMPTY));
   }
 
   file(effect: number, operation: string, path: string, target: string, body: Uint8Array): void {
@@ -144,12 +139,14 @@ export class Effects {
 
   /** Calls an effect off; its outcome will not be asked for. */
   cancel(effect: number): void {
+    this.#alarm.clear(effect);
     this.#running.get(effect)?.();
     this.#running.delete(effect);
   }
 
   /** Calls all of them off: nobody is left to hear their outcomes. */
   cancelAll(): void {
+    this.#alarm.clearAll();
     for (const effect of [...this.#running.keys()]) this.cancel(effect);
     for (const socket of [...this.#sockets.keys()]) this.close(socket);
   }
@@ -164,10 +161,10 @@ export class Effects {
     this.#settle(effect, work().then((body) => [1, "", body]));
   }
 
-  #settle(effect: number, work: Promise<[number, string, Uint8Array]>, clean?: () => void): void {
+  #settle(effect: number, work: Promise<[number, string, Uint8Array]>): void {
     work.catch((error) => [0, reason(error), EMPTY] as [number, string, Uint8Array]).then(
       ([status, head, body]) => {
-        clean?.();
+        this.#alarm.clear(effect);
         this.#running.delete(effect);
         this.#resume(effect, status, head, body);
       },
