@@ -55,7 +55,7 @@ export async function collect(budget: Budget, claim: Claim): Promise<Collected |
     const captures: Capture[] = [];
     let isOpen = true;
     for (const row of rows.slice(at, at + STORED_AT_ONCE)) {
-      isOpen = budget.isOpen();
+      isOpen = budget.mayGoOn();
       if (!isOpen) break;
       try {
         captures.push(capture(row, await session.fetch(row.dex_id)));

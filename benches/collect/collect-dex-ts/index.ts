@@ -59,7 +59,7 @@ async function collectDue(id: string, trigger: string, results: Result[]): Promi
   let moreDue = true;
   for (;;) {
     const free = CONCURRENCY - working.size;
-    if (moreDue && free * 2 >= CONCURRENCY && budget.isOpen()) {
+    if (moreDue && free * 2 >= CONCURRENCY && budget.mayBegin()) {
       budget.spend();
       const claims = await call<Claim[]>("collect_dex_claim", {
         p_run_id: id,
@@ -77,7 +77,7 @@ async function collectDue(id: string, trigger: string, results: Result[]): Promi
       }
     }
     if (working.size > 0) await Promise.race(working);
-    else if (!moreDue || !budget.isOpen()) return;
+    else if (!moreDue || !budget.mayBegin()) return;
   }
 }
 

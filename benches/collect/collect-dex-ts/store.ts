@@ -24,14 +24,18 @@ export async function lastRuns(): Promise<unknown> {
 
 /** As long and as many requests as a run of `collect-dex`, so that both make as many calls. */
 export class Budget {
-  #ends = Date.now() + 120_000;
-  #requests = Number(Deno.env.get("COLLECT_REQUESTS") ?? 4_000);
+  #started = Date.now();
+  #requests = 0;
 
-  isOpen(): boolean {
-    return this.#requests > 0 && Date.now() < this.#ends;
+  mayBegin(): boolean {
+    return this.#requests < 4_000 && Date.now() < this.#started + 120_000;
+  }
+
+  mayGoOn(): boolean {
+    return this.#requests < 4_500 && Date.now() < this.#started + 135_000;
   }
 
   spend(): void {
-    this.#requests -= 1;
+    this.#requests += 1;
   }
 }

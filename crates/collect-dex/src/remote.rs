@@ -55,7 +55,7 @@ pub(crate) async fn collect(
     let mut total = Collected::default();
     let mut offset = 0;
     loop {
-        if !budget.is_open(cx) {
+        if !budget.may_go_on(cx) {
             total.next_offset = Some(offset);
             return Ok(total);
         }

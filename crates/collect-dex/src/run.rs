@@ -70,7 +70,7 @@ impl Run {
         loop {
             let free = self.concurrency.saturating_sub(working.len());
             // Half of them at a time: a claim for each single company would double the round trips.
-            if more_due && free * 2 >= self.concurrency && self.budget.is_open(&self.cx) {
+            if more_due && free * 2 >= self.concurrency && self.budget.may_begin(&self.cx) {
                 self.budget.spend();
                 let claims = match store::claim(&self.cx, &self.id, self.trigger, free).await {
                     Ok(claims) => claims,
@@ -92,7 +92,7 @@ impl Run {
             }
             match working.next().await {
                 Some(result) => summary.add(result),
-                None if more_due && self.budget.is_open(&self.cx) => {}
+                None if more_due && self.budget.may_begin(&self.cx) => {}
                 None => return Ok(()),
             }
         }

@@ -127,6 +127,27 @@ fn a_run_stops_claiming_when_its_time_is_over() {
 }
 
 #[test]
+fn a_company_that_was_begun_has_an_eighth_longer_and_is_due_again_after_that() {
+    let first = |seconds| bulk(15, Some(15)).after(Duration::from_secs(seconds));
+    let app = collector()
+        .secret("COLLECT_CONCURRENCY", "2")
+        .secret("COLLECT_SECONDS", "40")
+        .rpc("collect_dex_claim", Answer::json(json!([claim(1, None), claim(2, None)])))
+        .on("POST", "/api/dex/collect-bulk?limit=15&offset=0", vec![first(44), first(46)])
+        .on("POST", "/api/dex/collect-bulk?limit=15&offset=15", bulk(4, None));
+    app.post_as_service("/collect-dex?wait=true", "");
+    let named = |rpc| {
+        let calls = app.rpc_calls(rpc).into_iter();
+        calls
+            .map(|call| [&call["p_company_id"], &call["p_company_ids"]].map(Value::clone))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(named("collect_dex_finish"), [[json!("company-1"), Value::Null]]);
+    assert_eq!(named("collect_dex_release"), [[Value::Null, json!(["company-2"])]]);
+    assert_eq!(app.rpc_calls("collect_dex_claim").len(), 1, "no other company is begun");
+}
+
+#[test]
 fn an_offset_that_does_not_grow_is_an_error_and_not_a_loop() {
     let app = collector().rpc("collect_dex_claim", Answer::json(json!([claim(1, None)]))).on(
         "POST",

@@ -126,7 +126,7 @@ impl Download<'_> {
             let mut captures = Vec::with_capacity(chunk.len());
             let mut open = true;
             for row in chunk {
-                open = self.budget.is_open(self.cx);
+                open = self.budget.may_go_on(self.cx);
                 if !open {
                     break;
                 }

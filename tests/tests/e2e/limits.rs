@@ -40,6 +40,33 @@ async fn a_run_that_has_spent_its_budget_leaves_the_rest_due_and_the_next_ones_f
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_run_has_begun_it_finishes_beyond_its_budget_and_nobody_is_visited_twice() -> Result<()> {
+    const COMPANIES: u32 = 36;
+    // 11 requests a company and two at once: the eighth on top of 176 is what these two need.
+    let lab = Lab::start("reserve", &[("COLLECT_REQUESTS", "176"), ("COLLECT_CONCURRENCY", "2")]).await?;
+    let db = lab.db().await?;
+    let accounts: Vec<Account> =
+        (1..=COMPANIES).map(|number| Account::synthetic(number, 1, 3, OffsetDateTime::now_utc())).collect();
+    let site = Site::start(0, accounts.clone()).await?;
+    for account in &accounts {
+        lab.company(&db, &account.email, &site, account).await?;
+    }
+    site.reset_stats();
+    let mut processed = Vec::new();
+    while processed.iter().sum::<u64>() < u64::from(COMPANIES) && processed.len() < 10 {
+        let summary = lab.as_service("POST", "/collect-dex?wait=true", None, json!({})).await?.json()?;
+        assert_eq!(summary["success"], true, "{summary}");
+        processed.push(summary["companiesProcessed"].as_u64().unwrap_or_default());
+    }
+    assert!(processed.len() > 2, "the budget ended nothing: {processed:?}");
+    assert_eq!(processed.iter().sum::<u64>(), u64::from(COMPANIES));
+    assert_eq!(site.stats().all_logins(), u64::from(COMPANIES));
+    let due = "select count(*) from public.collection_state where next_due_at <= now()";
+    assert_eq!(db.count(due, &[]).await?, 0);
+    lab.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn companies_that_cannot_be_collected_are_passed_over_and_say_why() -> Result<()> {
     let lab = Lab::start("passed-over", &[]).await?;
     let db = lab.db().await?;
