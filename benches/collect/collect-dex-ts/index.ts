@@ -55,29 +55,44 @@ async function run(id: string, trigger: string): Promise<void> {
 /** Keeps up to `CONCURRENCY` companies under way until none is due or the budget is spent. */
 async function collectDue(id: string, trigger: string, results: Result[]): Promise<void> {
   const budget = new Budget();
-  const working = new Set<Promise<void>>();
-  let moreDue = true;
+  const underWay = new Set<Promise<void>>();
+  const ahead: Claim[] = [];
+  let [moreDue, claiming] = [true, false];
+  const begin = (work: Promise<void>) => {
+    const begun: Promise<void> = work.then(() => {
+      underWay.delete(begun);
+    });
+    underWay.add(begun);
+  };
+  const claim = async (count: number) => {
+    budget.spend();
+    const claims = await call<Claim[]>("collect_dex_claim", {
+      p_run_id: id,
+      p_triggered_by: trigger,
+      p_limit: count,
+      p_lease_seconds: LEASE_SECONDS,
+    });
+    moreDue = claims.length === count;
+    claiming = false;
+    ahead.push(...claims);
+  };
   for (;;) {
-    const free = CONCURRENCY - working.size;
-    if (moreDue && free * 2 >= CONCURRENCY && budget.mayBegin()) {
-      budget.spend();
-      const claims = await call<Claim[]>("collect_dex_claim", {
-        p_run_id: id,
-        p_triggered_by: trigger,
-        p_limit: free,
-        p_lease_seconds: LEASE_SECONDS,
-      });
-      moreDue = claims.length === free;
-      for (const claim of claims) {
-        const work: Promise<void> = collectCompany(id, budget, claim).then((result) => {
-          results.push(result);
-          working.delete(work);
-        });
-        working.add(work);
+    if (budget.mayBegin()) {
+      const free = CONCURRENCY + (claiming ? 1 : 0) - underWay.size;
+      for (const one of ahead.splice(0, free)) {
+        begin(
+          collectCompany(id, budget, one).then((result) => {
+            results.push(result);
+          }),
+        );
+      }
+      if (moreDue && !claiming && ahead.length * 4 <= CONCURRENCY) {
+        claiming = true;
+        begin(claim(underWay.size === 0 ? CONCURRENCY : Math.ceil(CONCURRENCY / 2)));
       }
     }
-    if (working.size > 0) await Promise.race(working);
-    else if (!moreDue || !budget.mayBegin()) return;
+    if (underWay.size === 0) return;
+    await Promise.race(underWay);
   }
 }
 

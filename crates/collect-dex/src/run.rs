@@ -1,8 +1,11 @@
 //! One run: claim what is due, collect it side by side, report.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use dex_collector::{Batch, Budget, Claim, Collected, Trigger, company, store};
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use ironferry::{Context, Request, Response, Result};
 use serde::Deserialize;
@@ -53,6 +56,12 @@ struct Run {
     cx: Context,
 }
 
+/// What a run waits for.
+enum Event {
+    Claimed(Result<Vec<Claim>>),
+    Collected(CompanyResult),
+}
+
 impl Run {
     async fn collect(self: Rc<Self>) -> Result<Summary> {
         let started = self.cx.now();
@@ -63,39 +72,53 @@ impl Run {
         outcome.map(|()| summary)
     }
 
-    /// Keeps up to `concurrency` companies under way until none is due or the budget is spent.
+    /// Keeps up to `concurrency` companies under way until none is due or the budget is spent. The next ones
+    /// are claimed meanwhile, so that one that ends makes room for another at once.
     async fn collect_due(self: &Rc<Self>, summary: &mut Summary) -> Result<()> {
-        let mut working = FuturesUnordered::new();
+        let mut under_way: FuturesUnordered<LocalBoxFuture<'_, Event>> = FuturesUnordered::new();
+        let mut ahead = VecDeque::new();
+        let mut asked = None;
         let mut more_due = true;
+        let mut failure = None;
         loop {
-            let free = self.concurrency.saturating_sub(working.len());
-            // Half of them at a time: a claim for each single company would double the round trips.
-            if more_due && free * 2 >= self.concurrency && self.budget.may_begin(&self.cx) {
-                self.budget.spend();
-                let claims = match store::claim(&self.cx, &self.id, self.trigger, free).await {
-                    Ok(claims) => claims,
-                    // What is under way is finished before the run fails.
-                    Err(error) => {
-                        while let Some(result) = working.next().await {
-                            summary.add(result);
-                        }
-                        return Err(error);
-                    }
-                };
-                more_due = claims.len() == free;
-                for claim in claims {
-                    match claim.skip_reason.clone() {
-                        Some(reason) => summary.add(CompanyResult::skipped(&claim, &reason)),
-                        None => working.push(self.collect_company(claim)),
-                    }
+            if failure.is_none() && self.budget.may_begin(&self.cx) {
+                let free = self.concurrency + usize::from(asked.is_some()) - under_way.len();
+                for claim in ahead.drain(..free.min(ahead.len())) {
+                    under_way.push(self.collect_company(claim).map(Event::Collected).boxed_local());
+                }
+                // Half of them at a time: a claim for each single company would double the round trips.
+                if more_due && asked.is_none() && ahead.len() * 4 <= self.concurrency {
+                    let some =
+                        if under_way.is_empty() { self.concurrency } else { self.concurrency.div_ceil(2) };
+                    asked = Some(some);
+                    under_way.push(self.claim(some).map(Event::Claimed).boxed_local());
                 }
             }
-            match working.next().await {
-                Some(result) => summary.add(result),
-                None if more_due && self.budget.may_begin(&self.cx) => {}
-                None => return Ok(()),
+            match under_way.next().await {
+                Some(Event::Collected(result)) => summary.add(result),
+                Some(Event::Claimed(Ok(claims))) => {
+                    more_due = asked.take() == Some(claims.len());
+                    for claim in claims {
+                        match &claim.skip_reason {
+                            Some(reason) => summary.add(CompanyResult::skipped(&claim, reason)),
+                            None => ahead.push_back(claim),
+                        }
+                    }
+                }
+                // What is under way is finished before the run fails.
+                Some(Event::Claimed(Err(error))) => {
+                    asked = None;
+                    failure = Some(error);
+                }
+                // What was claimed and not begun is given back by the end of the run.
+                None => return failure.map_or(Ok(()), Err),
             }
         }
+    }
+
+    async fn claim(&self, count: usize) -> Result<Vec<Claim>> {
+        self.budget.spend();
+        store::claim(&self.cx, &self.id, self.trigger, count).await
     }
 
     /// Collects one company and notes how it went. Never fails: what goes wrong is its result.

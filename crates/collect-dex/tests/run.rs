@@ -110,6 +110,22 @@ fn companies_are_collected_side_by_side_and_bounded() {
 }
 
 #[test]
+fn slow_companies_do_not_keep_others_from_the_places_beside_them() {
+    let due =
+        |numbers: &[usize]| Answer::json(numbers.iter().map(|one| claim(*one, None)).collect::<Vec<_>>());
+    let after = |seconds| bulk(1, None).after(Duration::from_secs(seconds));
+    let app = collector()
+        .secret("COLLECT_CONCURRENCY", "4")
+        .rpc("collect_dex_claim", vec![due(&[1, 2, 3, 4]), due(&[5, 6]), due(&[])])
+        .on("POST", "/api/dex/collect-bulk", vec![after(10), after(10), after(10), after(1)]);
+    let summary = app.post_as_service("/collect-dex?wait=true", "").json();
+    assert_eq!(summary["successfulCollections"], 6);
+    let took =
+        app.logs().iter().find(|line| line["event"] == "collect_dex.done").unwrap()["ms"].as_i64().unwrap();
+    assert_eq!(took, 10_000, "the fourth, fifth and sixth one after the other beside the other three");
+}
+
+#[test]
 fn a_run_stops_claiming_when_its_time_is_over() {
     let app = collector()
         .secret("COLLECT_CONCURRENCY", "2")
@@ -132,7 +148,13 @@ fn a_company_that_was_begun_has_an_eighth_longer_and_is_due_again_after_that() {
     let app = collector()
         .secret("COLLECT_CONCURRENCY", "2")
         .secret("COLLECT_SECONDS", "40")
-        .rpc("collect_dex_claim", Answer::json(json!([claim(1, None), claim(2, None)])))
+        .rpc(
+            "collect_dex_claim",
+            vec![
+                Answer::json(json!([claim(1, None), claim(2, None)])),
+                Answer::json(json!([claim(3, None)])),
+            ],
+        )
         .on("POST", "/api/dex/collect-bulk?limit=15&offset=0", vec![first(44), first(46)])
         .on("POST", "/api/dex/collect-bulk?limit=15&offset=15", bulk(4, None));
     app.post_as_service("/collect-dex?wait=true", "");
@@ -144,7 +166,11 @@ fn a_company_that_was_begun_has_an_eighth_longer_and_is_due_again_after_that() {
     };
     assert_eq!(named("collect_dex_finish"), [[json!("company-1"), Value::Null]]);
     assert_eq!(named("collect_dex_release"), [[Value::Null, json!(["company-2"])]]);
-    assert_eq!(app.rpc_calls("collect_dex_claim").len(), 1, "no other company is begun");
+    assert_eq!(
+        app.rpc_calls("collect_dex_end")[0]["p_summary"]["companiesProcessed"],
+        2,
+        "the third is not begun"
+    );
 }
 
 #[test]
