@@ -5,10 +5,9 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use ironferry::{Context, Error, FileOperation, Level, Request, Response, Result};
+use ironferry::{Context, Error, FileOperation, Level, Raw, Request, Response, Result};
 use serde::Serialize;
 use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
 
 use crate::entry::{Key, now_ms, timestamp};
 use crate::gate::client_ip;
@@ -20,7 +19,7 @@ use crate::{database, file, instance};
 #[derive(Default)]
 pub(crate) struct Journal {
     /// As JSON: they are only passed on.
-    entries: Vec<Box<RawValue>>,
+    entries: Vec<Raw>,
     writing_since: Option<f64>,
     /// Whether the file has some of them.
     on_disk: bool,
@@ -167,7 +166,7 @@ pub(crate) fn repaired(cx: &Context, key: &Key, layer: &'static str) {
 
 fn push(entry: &Entry<'_>) {
     // Texts and numbers: writing them cannot fail.
-    let Ok(entry) = to_raw_value(entry) else { return };
+    let Ok(entry) = Raw::of(entry) else { return };
     instance::with(|instance| {
         let entries = &mut instance.journal.entries;
         if entries.len() >= MOST {
@@ -213,7 +212,7 @@ pub(crate) fn write_behind(cx: &Context, settings: &Settings, now: f64) {
 pub(crate) async fn write(cx: &Context, settings: &Settings) -> bool {
     let mut left = instance::with(|instance| instance.journal.entries.len());
     while left > 0 {
-        let batch: Vec<Box<RawValue>> = instance::with(|instance| {
+        let batch: Vec<Raw> = instance::with(|instance| {
             let entries = &mut instance.journal.entries;
             let count = entries.len().min(BATCH).min(left);
             entries.drain(..count).collect()
@@ -245,12 +244,12 @@ pub(crate) async fn write(cx: &Context, settings: &Settings) -> bool {
     true
 }
 
-async fn put_back(cx: &Context, settings: &Settings, batch: Vec<Box<RawValue>>) {
+async fn put_back(cx: &Context, settings: &Settings, batch: Vec<Raw>) {
     let content = instance::with(|instance| {
         let journal = &mut instance.journal;
         journal.entries.splice(0..0, batch);
         journal.on_disk = true;
-        serde_json::to_vec(&journal.entries).unwrap_or_default()
+        ironferry::to_json(&journal.entries).unwrap_or_default().into()
     });
     if let Err(error) = file::write(cx, settings, &path(settings), content).await {
         cx.warn("cache.file_broken", json!({ "error": error.to_string() }));
@@ -262,7 +261,7 @@ pub(crate) async fn recall(cx: &Context, settings: &Settings) {
     let Ok(content) = cx.file(FileOperation::Read(path(settings))).await else {
         return;
     };
-    let entries: Vec<Box<RawValue>> = ironferry::from_json(&content).unwrap_or_default();
+    let entries: Vec<Raw> = ironferry::from_json(&content).unwrap_or_default();
     instance::with(|instance| {
         instance.journal.on_disk = true;
         instance.journal.entries.splice(0..0, entries);

@@ -2,10 +2,9 @@
 //! names and arguments `rows` has.
 
 use bytes::Bytes;
-use ironferry::{Context, Error, Result, Retry};
+use ironferry::{Context, Error, Raw, Result, Retry};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use serde_json::value::{RawValue, to_raw_value};
 
 use crate::entry::{Entry, Key, now_ms, timestamp};
 use crate::instance;
@@ -44,7 +43,7 @@ struct Row<'a> {
     #[serde(default)]
     fresh_seconds: Option<u32>,
     #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
+    data: Option<Raw<&'a str>>,
 }
 
 pub(crate) async fn get(cx: &Context, settings: &Settings, key: &Key) -> Result<Loaded> {
@@ -84,7 +83,7 @@ pub(crate) async fn put(
         p_project: &key.project,
         p_type: &key.cache_type,
         // The data goes in as it is, not taken apart.
-        p_data: ironferry::from_json::<&RawValue>(&entry.body).map_err(unreadable)?,
+        p_data: &ironferry::from_json::<Raw<&str>>(&entry.body).map_err(unreadable)?,
         p_etag: &entry.etag,
         p_last_fetch: &timestamp(entry.fetched_ms(cx)),
         p_sent_at: &timestamp(now_ms(cx)),
@@ -185,7 +184,7 @@ pub(crate) fn call<'a, T: Serialize>(
     name: &'a str,
     arguments: &T,
 ) -> impl Future<Output = Result<Bytes>> + use<'a, T> {
-    send(cx, settings, name, to_raw_value(arguments))
+    send(cx, settings, name, Raw::of(arguments))
 }
 
 /// Reads what it gave.
@@ -205,7 +204,7 @@ async fn send(
     cx: &Context,
     settings: &Settings,
     name: &str,
-    arguments: serde_json::Result<Box<RawValue>>,
+    arguments: std::result::Result<Raw, String>,
 ) -> Result<Bytes> {
     let arguments = arguments.map_err(unreadable)?;
     if !settings.database {
@@ -247,7 +246,7 @@ pub(crate) async fn say(
     cx: &Context,
     settings: &Settings,
     name: &str,
-    arguments: serde_json::Result<Box<RawValue>>,
+    arguments: std::result::Result<Raw, String>,
 ) -> Result<()> {
     let arguments = arguments.map_err(unreadable)?;
     let said = cx.within(settings.patience, cx.db().rpc(name, &arguments).execute()).await;

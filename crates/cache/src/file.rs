@@ -82,7 +82,7 @@ pub(crate) async fn put(
         fresh_seconds: entry.fresh_seconds,
         checked_ms: now_ms(cx),
     };
-    let mut content = serde_json::to_vec(&head).map_err(|error| HostError::Failed(error.to_string()))?;
+    let mut content = ironferry::to_json(&head).map_err(HostError::Failed)?.into_bytes();
     content.push(b'\n');
     content.extend_from_slice(&entry.body);
     write(cx, settings, &path(settings, key, "json"), content).await

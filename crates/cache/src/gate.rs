@@ -278,7 +278,7 @@ pub(crate) fn new_key(cx: &Context) -> String {
 }
 
 async fn keep(cx: &Context, settings: &Settings) {
-    let content = instance::with(|instance| serde_json::to_vec(&instance.callers).unwrap_or_default());
+    let content = instance::with(|instance| ironferry::to_json(&instance.callers).unwrap_or_default().into());
     if let Err(error) = file::write(cx, settings, &path(settings), content).await {
         cx.warn("cache.file_broken", json!({ "error": error.to_string() }));
     }

@@ -2,7 +2,6 @@
 //! as soon as anything gets through, though the saves themselves may not.
 
 use ironferry::{Context, Error, FileOperation};
-use serde_json::value::to_raw_value;
 
 use crate::rows::cache_pending_report;
 use crate::settings::Settings;
@@ -54,7 +53,7 @@ pub(crate) async fn tell(cx: &Context, settings: &Settings) {
         p_refused: Some(database::integer(refused)),
         p_error: error.as_deref(),
     };
-    if database::say(cx, settings, cache_pending_report::NAME, to_raw_value(&arguments)).await.is_ok() {
+    if database::say(cx, settings, cache_pending_report::NAME, ironferry::Raw::of(&arguments)).await.is_ok() {
         instance::with(|instance| {
             let news = &mut instance.pending.news;
             news.told = count > 0;

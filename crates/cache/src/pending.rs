@@ -91,7 +91,7 @@ pub(crate) async fn keep_token(
     key: &Key,
     token: Token,
 ) -> Result<(), Error> {
-    let content = serde_json::to_vec(&token).unwrap_or_default();
+    let content = ironferry::to_json(&token).unwrap_or_default().into();
     let written = file::note(cx, settings, key, "token", content).await;
     match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
         Ok(()) => {

@@ -213,7 +213,7 @@ async fn one_due(cx: &Context, settings: &Settings, claim: Claim) -> bool {
 
 /// Keeps what the database said of a source, for when it is away. Credentials in it are sealed.
 pub(crate) async fn remember(cx: &Context, settings: &Settings, key: &Key, source: &Source) {
-    let Ok(content) = serde_json::to_vec(source) else {
+    let Ok(content) = ironferry::to_json(source).map(String::into_bytes) else {
         return;
     };
     if file::read(cx, settings, key, "source").await.is_ok_and(|known| known == content) {

@@ -120,7 +120,7 @@ async fn to_file(
     entry: &Entry,
     mark: &Mark,
 ) -> Result<(), ironferry::HostError> {
-    let mark = serde_json::to_vec(mark).map_err(|error| ironferry::HostError::Failed(error.to_string()))?;
+    let mark = ironferry::to_json(mark).map_err(ironferry::HostError::Failed)?.into();
     file::note(cx, settings, key, "pending", mark).await?;
     file::put(cx, settings, key, entry).await
 }

@@ -3,20 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use ironferry::{Error, Result};
-use serde_json::value::RawValue;
+use ironferry::{Error, Raw, Result};
 
 /// `cache_storage_size` in the database, of the text that it makes of the data.
 const LIMIT: usize = 10_485_760;
 /// Deeper nesting is somebody's attempt at the stack.
 const DEEPEST: usize = 64;
 
-type Fields<'a> = BTreeMap<String, &'a RawValue>;
+type Fields<'a> = BTreeMap<String, Raw<&'a str>>;
 
 /// Looks at data that is about to be saved under this type.
 pub(crate) fn check(cache_type: &str, body: &[u8]) -> Result<()> {
-    let text = std::str::from_utf8(body).map_err(|_| invalid("it is not UTF-8"))?;
-    let fields: Fields<'_> = serde_json::from_str(text)
+    let fields: Fields<'_> = ironferry::from_json(body)
         .map_err(|problem| invalid(&format!("it is not a JSON object: {problem}")))?;
     if measure(body)? >= LIMIT {
         return Err(Error::too_large("the data is not below 10 MB").code("CACHE_TOO_LARGE"));
@@ -24,11 +22,11 @@ pub(crate) fn check(cache_type: &str, body: &[u8]) -> Result<()> {
     match cache_type {
         "strava" | "activities" => {
             require(&fields, &["activities", "timestamp"])?;
-            check_activities(fields["activities"])
+            check_activities(&fields["activities"])
         }
         "fundraising" => {
             require(&fields, &["donations", "total_raised", "timestamp"])?;
-            is_array(fields["donations"]).then_some(()).ok_or_else(|| invalid("`donations` is not an array"))
+            is_array(&fields["donations"]).then_some(()).ok_or_else(|| invalid("`donations` is not an array"))
         }
         _ => Ok(()),
     }
@@ -41,14 +39,14 @@ fn require(fields: &Fields<'_>, names: &[&str]) -> Result<()> {
     }
 }
 
-fn is_array(value: &RawValue) -> bool {
+fn is_array(value: &Raw<&str>) -> bool {
     value.get().starts_with('[')
 }
 
 /// Nine of ten activities say what they are: fewer, and something went wrong on the way.
-fn check_activities(activities: &RawValue) -> Result<()> {
+fn check_activities(activities: &Raw<&str>) -> Result<()> {
     let wrong = |_| invalid("`activities` is not an array of objects");
-    let activities: Vec<Fields<'_>> = serde_json::from_str(activities.get()).map_err(wrong)?;
+    let activities: Vec<Fields<'_>> = ironferry::from_json(activities.get().as_bytes()).map_err(wrong)?;
     let whole = activities
         .iter()
         .filter(|one| ["id", "name", "type", "start_date_local"].iter().all(|field| one.contains_key(*field)))

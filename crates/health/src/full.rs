@@ -46,7 +46,7 @@ pub(crate) async fn answer(request: &Request, cx: &Context) -> Result<Response> 
         }
         _ => {
             let status = if health.status == Status::Unhealthy { 503 } else { 200 };
-            Response::new(status, HeaderValue::from_static("application/json"), health.json().to_string())
+            Response::json(status, &health.json())?
         }
     };
     Ok(reply.header(VARY, HeaderValue::from_static("accept")))

@@ -144,7 +144,7 @@ fn find_key(cx: &Context, header: &Header) -> Result<String> {
     };
     let jwks: Value = cx
         .secret("SUPABASE_JWKS")
-        .and_then(|text| serde_json::from_str(text.expose()).ok())
+        .and_then(|text| crate::from_json(text.expose().as_bytes()).ok())
         .ok_or_else(|| Error::missing_secret("SUPABASE_JWKS"))?;
     jwks["keys"]
         .as_array()
@@ -157,7 +157,7 @@ fn find_key(cx: &Context, header: &Header) -> Result<String> {
                     .as_deref()
                     .is_none_or(|kid| key["kid"].as_str().is_none_or(|known| known == kid))
         })
-        .map(Value::to_string)
+        .and_then(|key| crate::to_json(key).ok())
         .ok_or_else(|| no_user("the token's key is not known"))
 }
 

@@ -59,11 +59,11 @@ impl Database {
     /// A call of a database function, its arguments by name.
     pub fn rpc(&self, function: &str, arguments: &impl Serialize) -> Query {
         // Compiled for each type of arguments: no more than this.
-        self.call(function, serde_json::to_string(arguments))
+        self.call(function, crate::to_json(arguments))
     }
 
-    fn call(&self, function: &str, arguments: serde_json::Result<String>) -> Query {
-        let failure = arguments.as_ref().err().map(ToString::to_string);
+    fn call(&self, function: &str, arguments: std::result::Result<String, String>) -> Query {
+        let failure = arguments.as_ref().err().cloned();
         let mut query =
             self.query(&format!("rpc/{function}"), |builder| builder.rpc(arguments.unwrap_or_default()));
         query.failure = failure;
@@ -179,10 +179,10 @@ impl Query {
         apply: impl FnOnce(postgrest::Builder, String) -> postgrest::Builder,
     ) -> Self {
         self.prefer = Some(prefer);
-        match serde_json::to_string(body) {
+        match crate::to_json(body) {
             Ok(body) => self.with(|builder| apply(builder, body)),
             Err(error) => {
-                self.failure = Some(error.to_string());
+                self.failure = Some(error);
                 self
             }
         }

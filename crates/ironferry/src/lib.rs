@@ -81,7 +81,7 @@ pub use auth::User;
 pub use context::Context;
 pub use error::{Error, Kind, Result};
 pub use host::{Address, Connection, FetchOptions, FileOperation, Host, HostError};
-pub use json::from_json;
+pub use json::{Raw, from_json, to_json};
 pub use log::Level;
 pub use request::Request;
 pub use response::Response;

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::json::append;
+
 /// How much it matters. The setting `LOG_LEVEL` (default `info`) hides what is below it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
@@ -42,23 +44,24 @@ const LONGEST_FIELD: usize = 2_000;
 
 /// `{"event":"…","level":"…","request_id":"…",…fields}`
 pub(crate) fn line(level: Level, event: &str, request_id: &str, fields: Value) -> String {
-    let mut line = format!(
-        r#"{{"event":{},"level":"{}","request_id":{}"#,
-        Value::from(event),
-        level.name(),
-        Value::from(request_id)
-    );
+    let mut line = String::with_capacity(256);
+    line.push_str(r#"{"event":"#);
+    append(&mut line, event);
+    line.extend([r#","level":""#, level.name(), r#"","request_id":"#]);
+    append(&mut line, request_id);
     if let Value::Object(fields) = fields {
         for (name, value) in fields {
-            let mut value = value.to_string();
-            if value.len() > LONGEST_FIELD {
-                let end = value.floor_char_boundary(LONGEST_FIELD);
-                value = Value::from(format!("{}…", &value[..end])).to_string();
-            }
             line.push(',');
-            line.push_str(&Value::from(name).to_string());
+            append(&mut line, &name);
             line.push(':');
-            line.push_str(&value);
+            let start = line.len();
+            append(&mut line, &value);
+            if line.len() - start > LONGEST_FIELD {
+                let end = line.floor_char_boundary(start + LONGEST_FIELD);
+                let cut = [&line[start..end], "…"].concat();
+                line.truncate(start);
+                append(&mut line, &cut);
+            }
         }
     }
     line.push('}');

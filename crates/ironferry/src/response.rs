@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Map;
 
 use crate::{Error, Result};
 
@@ -35,7 +35,7 @@ impl Response {
 
     /// A JSON reply.
     pub fn json(status: u16, body: &impl Serialize) -> Result<Self> {
-        let body = serde_json::to_vec(body)
+        let body = crate::to_json(body)
             .map_err(|error| Error::internal("the reply could not be written").source(error))?;
         Ok(Self::new(status, JSON, body))
     }
@@ -104,7 +104,7 @@ impl Response {
             fields.insert("details".into(), details.clone());
         }
         let kind = if problem { PROBLEM } else { JSON };
-        let mut reply = Self::new(status.as_u16(), kind, Value::Object(fields).to_string());
+        let mut reply = Self::new(status.as_u16(), kind, crate::to_json(&fields).unwrap_or_default());
         for (name, value) in error.headers() {
             reply.headers_mut().insert(name, value.clone());
         }
@@ -120,7 +120,7 @@ impl From<http::Response<Bytes>> for Response {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 

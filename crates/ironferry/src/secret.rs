@@ -91,7 +91,7 @@ impl Secrets {
     fn keys(&self, dictionary: &str, legacy: &str) -> Vec<Secret> {
         let mut keys = Vec::new();
         if let Some(text) = self.get(dictionary)
-            && let Ok(Value::Object(named)) = serde_json::from_str(text.expose())
+            && let Ok(Value::Object(named)) = crate::from_json(text.expose().as_bytes())
         {
             for (name, key) in &named {
                 if let Value::String(key) = key {

@@ -201,7 +201,7 @@ impl Alpaca {
             .header("apca-api-key-id", self.key.expose())
             .header("apca-api-secret-key", self.secret.expose())
             .header(CONTENT_TYPE, "application/json")
-            .body(body.map_or_else(Bytes::new, |body| body.to_string().into()))
+            .body(body.map_or_else(Bytes::new, |body| ironferry::to_json(body).unwrap_or_default().into()))
             .map_err(|_| Failure::Refused {
                 code: "SETTING".into(),
                 message: "ALPACA_API_URL or its key is malformed".into(),

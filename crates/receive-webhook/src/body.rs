@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use ironferry::{Error, Result};
-use serde_json::value::RawValue;
+use ironferry::{Error, Raw, Result};
 
 /// A JSON object whose values are still text.
-pub(crate) type Object = BTreeMap<String, Box<RawValue>>;
+pub(crate) type Object = BTreeMap<String, Raw>;
 
 /// More is no alert.
 const MOST_FIELDS: usize = 100;
@@ -36,7 +35,7 @@ pub(crate) struct Field<'a> {
 }
 
 /// All values that are no objects; objects within are opened.
-pub(crate) struct Fields(Vec<(String, Box<RawValue>)>);
+pub(crate) struct Fields(Vec<(String, Raw)>);
 
 impl Fields {
     pub(crate) fn of(object: Object) -> Result<Self> {
@@ -57,7 +56,7 @@ impl Fields {
             if text.len() > 1 {
                 text.push(',');
             }
-            text.push_str(&serde_json::Value::from(field.path).to_string());
+            text.push_str(&quoted(&field.path));
             text.push(':');
             match secret.filter(|secret| field.raw.starts_with('"') && field.raw.contains(*secret)) {
                 Some(secret) => text.push_str(&field.raw.replace(secret, "[redacted]")),
@@ -69,11 +68,16 @@ impl Fields {
     }
 }
 
-fn open(object: Object, above: &str, depth: usize, fields: &mut Vec<(String, Box<RawValue>)>) -> Result<()> {
+/// A text as JSON, which any text has.
+pub(crate) fn quoted(text: &str) -> String {
+    ironferry::to_json(text).unwrap_or_default()
+}
+
+fn open(object: Object, above: &str, depth: usize, fields: &mut Vec<(String, Raw)>) -> Result<()> {
     for (name, raw) in object {
         let path = if above.is_empty() { name } else { format!("{above}.{name}") };
         if raw.get().starts_with('{') && depth < DEEPEST {
-            let inner: Object = serde_json::from_str(raw.get())
+            let inner: Object = ironferry::from_json(raw.get().as_bytes())
                 .map_err(|problem| Error::bad_request(format!("{path}: {problem}")).code("INVALID_JSON"))?;
             open(inner, &path, depth + 1, fields)?;
         } else {
@@ -115,8 +119,11 @@ pub(crate) fn is_secret(path: &str) -> bool {
 /// The text of a value: strings without their quotes, numbers as written. `None` for what stands for
 /// nothing: `null`, an empty string, TradingView's `NaN`.
 pub(crate) fn text(raw: &str) -> Option<String> {
-    let text =
-        if raw.starts_with('"') { serde_json::from_str(raw).unwrap_or_default() } else { raw.to_owned() };
+    let text = if raw.starts_with('"') {
+        ironferry::from_json(raw.as_bytes()).unwrap_or_default()
+    } else {
+        raw.to_owned()
+    };
     let text = text.trim();
     let nothing = text.is_empty()
         || ["null", "nan", "na", "n/a", "none"].iter().any(|none| text.eq_ignore_ascii_case(none));

@@ -2,8 +2,7 @@
 //! takes a limit away.
 
 use http::HeaderValue;
-use ironferry::{Context, Error, Request, Response, Result};
-use serde_json::value::RawValue;
+use ironferry::{Context, Error, Raw, Request, Response, Result};
 
 use crate::body::{self, Object};
 use crate::manage::{Owner, set, unfit};
@@ -19,12 +18,12 @@ pub(crate) async fn route(request: &Request, cx: &Context) -> Result<Response> {
         _ => return Err(Error::method_not_allowed("GET, PUT, PATCH")),
     }
     let limits = row(cx, &owner, user_id).await?;
-    let limits = limits.as_deref().map_or("null", RawValue::get);
+    let limits = limits.as_ref().map_or("null", Raw::get);
     let body = format!(r#"{{"success":true,"limits":{limits}}}"#);
     Ok(Response::new(200, HeaderValue::from_static("application/json"), body))
 }
 
-async fn row(cx: &Context, owner: &Owner, user_id: &str) -> Result<Option<Box<RawValue>>> {
+async fn row(cx: &Context, owner: &Owner, user_id: &str) -> Result<Option<Raw>> {
     let query = owner.db(cx).from(limits::TABLE).select(limits::COLUMNS);
     query.eq(limits::USER_ID, user_id).fetch_optional().await
 }

@@ -7,8 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::HeaderValue;
 use ironferry::db::Database;
-use ironferry::{Context, Error, Request, Response, Result, Secret};
-use serde_json::value::RawValue;
+use ironferry::{Context, Error, Raw, Request, Response, Result, Secret};
 use serde_json::{Value, json};
 
 use crate::body::{self, Object, text};
@@ -82,7 +81,7 @@ impl Owner {
     }
 
     /// The row as it came; 404 for one that is not there or not the owner's.
-    async fn row(&self, cx: &Context, id: &str) -> Result<Box<RawValue>> {
+    async fn row(&self, cx: &Context, id: &str) -> Result<Raw> {
         let query = self.db(cx).from(shown::TABLE).select(shown::COLUMNS).eq(shown::ID, id);
         query.fetch_optional().await?.ok_or_else(no_config)
     }
@@ -156,11 +155,11 @@ struct Made {
 }
 
 impl Made {
-    fn reply(&self, status: u16, row: &RawValue) -> Response {
+    fn reply(&self, status: u16, row: &Raw) -> Response {
         let mut body = format!(r#"{{"success":true,"config":{}"#, row.get());
         for (name, secret) in [("security_token", &self.passphrase), ("hmac_secret", &self.hmac_secret)] {
             if let Some(secret) = secret {
-                body.extend([",\"", name, "\":", &Value::from(secret.expose()).to_string()]);
+                body.extend([",\"", name, "\":", &body::quoted(secret.expose())]);
             }
         }
         body.push('}');
@@ -210,8 +209,8 @@ fn changes(cx: &Context, id: &str, input: &mut Object, made: &mut Made) -> Resul
 }
 
 pub(crate) fn set(row: &mut Object, name: &str, value: &Value) -> Result<()> {
-    let raw = serde_json::value::to_raw_value(value)
-        .map_err(|problem| Error::internal("a value could not be written").source(problem))?;
+    let raw =
+        Raw::of(value).map_err(|problem| Error::internal("a value could not be written").source(problem))?;
     row.insert(name.to_owned(), raw);
     Ok(())
 }

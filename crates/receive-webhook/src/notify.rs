@@ -67,8 +67,8 @@ async fn send(cx: &Context, one: &Notification) -> Result<()> {
         "" if host == "discord.com" || host == "discordapp.com" => json!({ "content": text }),
         _ => json!({ "event": one.event, "webhook": one.name, "message": text, "data": one.body }),
     };
-    let request =
-        http::Request::post(target).header(CONTENT_TYPE, "application/json").body(body.to_string().into())?;
+    let body = ironferry::to_json(&body).unwrap_or_default();
+    let request = http::Request::post(target).header(CONTENT_TYPE, "application/json").body(body.into())?;
     // A redirect could lead inside.
     let options = FetchOptions {
         timeout: ANSWER_WITHIN,

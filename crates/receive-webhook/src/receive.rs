@@ -3,7 +3,7 @@
 
 use http::HeaderValue;
 use http::header::RETRY_AFTER;
-use ironferry::{Context, Error, Request, Response, Result};
+use ironferry::{Context, Error, Raw, Request, Response, Result};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use time::format_description::well_known::Rfc3339;
@@ -87,7 +87,7 @@ async fn record(cx: &Context, request: &Request, verified: &Verified) -> Result<
         (None, Some(_)) => Some(format!("content:{content_hash}")),
         (None, None) => None,
     };
-    let payload = serde_json::value::RawValue::from_string(payload)
+    let payload = ironferry::from_json::<Raw<&str>>(payload.as_bytes())
         .map_err(|problem| Error::internal("the payload could not be kept").source(problem))?;
     let price = alert.signal.price.map(|price| price.to_string());
     let alert_at = alert.sent_at.and_then(|time| time.format(&Rfc3339).ok());

@@ -2,10 +2,9 @@
 //! `supabase/migrations/*_receive_webhook.sql`, `rows` has their names and arguments. What is absent is left
 //! out of the arguments and has a default there.
 
-use ironferry::{Context, Result};
+use ironferry::{Context, Raw, Result};
 use order_engine::{Decimal, Limits, Order, Position, Refusal, Signal, Usage};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::broker::{Placed, State};
@@ -24,7 +23,7 @@ pub(crate) async fn config(cx: &Context, id: &str) -> Result<Config> {
 }
 
 /// An alert to store.
-pub(crate) type Record<'a> = receive_webhook_record::Args<'a, RawValue, Signal>;
+pub(crate) type Record<'a> = receive_webhook_record::Args<'a, Raw<&'a str>, Signal>;
 
 /// What became of it: `accepted`, `duplicate`, `limited`, `inactive`, or `changed`: the webhook is another by now.
 #[derive(Deserialize)]

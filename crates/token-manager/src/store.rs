@@ -87,7 +87,7 @@ fn harmless(mut metadata: Map<String, Value>, token: &Secret) -> Result<Map<Stri
     if repeats(&metadata, token.expose()) {
         return Err("`metadata` must not hold the token or a part of it");
     }
-    if metadata.to_string().len() > LARGEST_METADATA {
+    if ironferry::to_json(&metadata).map_or(usize::MAX, |text| text.len()) > LARGEST_METADATA {
         return Err("`metadata` is larger than 8 kB");
     }
     let Value::Object(metadata) = metadata else { return Err("`metadata` must be an object") };

@@ -34,7 +34,7 @@ pub(crate) fn read(value: &[u8]) -> Result<Found, &'static str> {
 }
 
 fn of_json(text: &str) -> Result<Found, &'static str> {
-    let json: Value = serde_json::from_str(text).map_err(|_| "the value is broken JSON")?;
+    let json: Value = ironferry::from_json(text.as_bytes()).map_err(|_| "the value is broken JSON")?;
     if let Value::String(token) = json {
         return Ok(Found { token: Secret::new(token), expires_at: None });
     }

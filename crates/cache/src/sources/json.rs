@@ -4,8 +4,7 @@
 //! `settings.max_bytes` is the most that is read.
 
 use http::Method;
-use ironferry::{Context, Result};
-use serde_json::value::RawValue;
+use ironferry::{Context, Raw, Result};
 use serde_json::{Value, json};
 
 use super::{Call, Fetched, MAX_BODY, Source, call, encode, protocol, read};
@@ -27,8 +26,9 @@ pub(crate) async fn fetch(cx: &Context, source: &Source) -> Result<Fetched> {
     .into_body();
     let body = match source.settings["pointer"].as_str().unwrap_or("") {
         "" => {
-            let whole: Box<RawValue> = read(source, &reply)?;
-            if whole.get().starts_with('{') { reply } else { format!("{{\"value\":{whole}}}").into() }
+            let whole: Raw = read(source, &reply)?;
+            let whole = whole.get();
+            if whole.starts_with('{') { reply } else { format!("{{\"value\":{whole}}}").into() }
         }
         pointer => {
             let mut whole: Value = read(source, &reply)?;

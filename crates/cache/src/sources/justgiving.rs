@@ -83,7 +83,7 @@ fn one(cx: &Context, mut donation: Value) -> Value {
 fn amount(value: &Value) -> Value {
     match value {
         Value::String(text) => text.replace(',', "").trim().into(),
-        Value::Number(number) => number.to_string().into(),
+        Value::Number(number) => ironferry::to_json(&number).unwrap_or_default().into(),
         _ => Value::Null,
     }
 }

@@ -4,9 +4,11 @@ mod json;
 mod justgiving;
 pub(crate) mod strava;
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use ironferry::{Context, Error, FetchOptions, HostError, Result, Secret, outbound};
+use ironferry::{Context, Error, FetchOptions, HostError, Raw, Result, Secret, outbound};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -67,9 +69,10 @@ pub(crate) fn built_in(cx: &Context, key: &Key) -> Result<Option<Source>> {
     };
     let unusable =
         |_| Error::internal("CACHE_SOURCES has a value that cannot be used").code("INVALID_SETTING");
-    let mut all: Value = serde_json::from_str(text.expose()).map_err(unusable)?;
-    match all.get_mut([&key.project, "/", &key.cache_type].concat().as_str()) {
-        Some(source) => serde_json::from_value(source.take()).map(Some).map_err(unusable),
+    let all: BTreeMap<String, Raw<&str>> =
+        ironferry::from_json(text.expose().as_bytes()).map_err(unusable)?;
+    match all.get([&key.project, "/", &key.cache_type].concat().as_str()) {
+        Some(source) => ironferry::from_json(source.get().as_bytes()).map(Some).map_err(unusable),
         None => Ok(None),
     }
 }
@@ -184,5 +187,5 @@ pub(crate) fn stamp(cx: &Context) -> Value {
 }
 
 pub(crate) fn encode(value: &Value) -> Bytes {
-    value.to_string().into()
+    ironferry::to_json(value).unwrap_or_default().into()
 }

@@ -8,7 +8,7 @@
 use http::{HeaderMap, Method};
 use ironferry::seal::KeyRing;
 use ironferry::{Context, Error, Result, Secret};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::{Call, Fetched, MAX_BODY, Source, call, encode, failed, limited, protocol, read, stamp};
@@ -114,7 +114,7 @@ impl Api<'_> {
         let now = now_ms(self.cx);
         for activity in activities {
             let begun = activity["start_date"].as_str().and_then(parse_time).unwrap_or(0);
-            let id = activity["id"].to_string();
+            let id = ironferry::to_json(&activity["id"]).unwrap_or_default();
             if now - begun <= 7 * DAY_MS {
                 activity["comments"] = self.get(&["/activities/", &id, "/comments"].concat()).await?;
             }
@@ -214,7 +214,7 @@ async fn token(cx: &Context, settings: &Settings, key: &Key, source: &Source) ->
         Error::bad_request("the strava source has no refresh token: save it with one")
             .code("SOURCE_CREDENTIALS")
     })?;
-    let pair: Pair = serde_json::from_str(ring.open(&place, sealed)?.expose())
+    let pair: Pair = ironferry::from_json(ring.open(&place, sealed)?.expose().as_bytes())
         .map_err(|_| Error::internal("a sealed value cannot be read").code("SEAL_BROKEN"))?;
     let now = now_ms(cx) / 1_000;
     if !pair.access_token.is_empty() && pair.expires_at > now + MARGIN_SECONDS {
@@ -226,9 +226,7 @@ async fn token(cx: &Context, settings: &Settings, key: &Key, source: &Source) ->
         access_token: granted.access_token,
         expires_at: granted.expires_at,
     };
-    let text = serde_json::to_string(&pair)
-        .map_err(|problem| Error::internal("the token could not be written").source(problem))?;
-    let sealed = ring.seal(cx, &place, &Secret::new(text))?;
+    let sealed = ring.seal(cx, &place, &Secret::new(written(&pair)?))?;
     pending::keep_token(cx, settings, key, Token { sealed: sealed.clone(), got_ms: now_ms(cx) }).await?;
     refresh::remember(cx, settings, key, &Source { credentials: Some(sealed), ..source.clone() }).await;
     Ok(Secret::new(pair.access_token))
@@ -280,12 +278,17 @@ fn encode_form(form: &mut String, value: &str) {
 }
 
 /// Where the sealed pair belongs: moved to another source it does not open.
+fn written(pair: &impl Serialize) -> Result<String> {
+    ironferry::to_json(pair)
+        .map_err(|problem| Error::internal("the token could not be written").source(problem))
+}
+
 fn place(key: &Key) -> String {
     ["cache_sources/", &key.project, "/", &key.cache_type, "/credentials"].concat()
 }
 
 /// Seals a refresh token that an operator gives.
 pub(crate) fn seal(cx: &Context, key: &Key, refresh_token: &Secret) -> Result<String> {
-    let pair = json!({ "refresh_token": refresh_token.expose() }).to_string();
+    let pair = written(&json!({ "refresh_token": refresh_token.expose() }))?;
     KeyRing::from_secret(cx, KEYS)?.seal(cx, &place(key), &Secret::new(pair))
 }

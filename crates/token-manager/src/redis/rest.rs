@@ -33,7 +33,7 @@ pub(super) async fn send(
         .iter()
         .map(|parts| parts.iter().map(|part| String::from_utf8_lossy(part)).collect())
         .collect();
-    let body = serde_json::to_vec(&texts).map_err(|error| garbled(&error.to_string()))?;
+    let body = ironferry::to_json(&texts).map_err(|error| garbled(&error))?;
     let mut bearer = HeaderValue::from_str(&format!("Bearer {}", server.token.expose()))
         .map_err(|_| refused("UPSTASH_REDIS_REST_TOKEN holds characters that no header may have"))?;
     bearer.set_sensitive(true);

@@ -1,36 +1,80 @@
-//! Reads JSON and names the place of what does not fit.
+//! JSON, read and written for serde in a fraction of the code.
 //!
-//! `serde_path_to_error` does the same by wrapping the deserializer, which compiles each type a
-//! second time: 20 kB gzipped in `collect-dex`. `serde_json` knows the line and column of an error,
-//! and a walk to that place gives the path, once for all types.
+//! Of what serde derives, each type is compiled against each function of a format that it calls.
+//! `serde_json` puts much there: bytes in three ways, structs from lists, places of errors. Here those
+//! functions are a few calls of [`reader::Reader`] and [`write::Writer`], which know no types, and floating
+//! point needs no tables. That is 20 to 30 kB gzipped of a module. `tests/json.rs` compares both.
 //!
-//! Bytes are checked to be text once and then read as a `str`. `serde_json` has another reader for
-//! bytes, and with it another copy of the code of each type that is read; its `Value` needs that of
-//! `str` in any case.
+//! An error names the place of what does not fit: where the reader stopped is known, and a walk to there
+//! gives the path, once for all types. (`serde_path_to_error` wraps the deserializer and compiles each
+//! type a second time.)
 
-use serde::Deserialize;
+mod containers;
+mod de;
+mod decimal;
+mod fault;
+mod key;
+mod number;
+mod raw;
+mod reader;
+mod skip;
+mod string;
+mod write;
 
-/// Reads JSON; the error begins with the path of what does not fit, e.g.
-/// `items[3].price: invalid type: string "x", expected u32`.
+use serde::{Deserialize, Serialize};
+
+use fault::Fault;
+pub use raw::Raw;
+use reader::Reader;
+use write::Writer;
+
+/// Reads JSON as `serde_json` does, but for a struct, which is an object and no list. The error begins with
+/// the path of what does not fit, e.g. `items[3].price: invalid type: string "x", expected u32`.
+///
+/// In a function this is smaller than `serde_json::from_slice`, which brings a second reader along; so does
+/// serde_json's feature `raw_value`, for which there is [`Raw`].
 pub fn from_json<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<T, String> {
-    let text =
-        std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8 from byte {}", error.valid_up_to()))?;
-    serde_json::from_str(text).map_err(|error| describe(bytes, &error))
-}
-
-fn describe(bytes: &[u8], error: &serde_json::Error) -> String {
-    let path = path_at(bytes, offset(bytes, error.line(), error.column()));
-    if path.is_empty() || error.is_syntax() || error.is_eof() {
-        error.to_string()
-    } else {
-        format!("{path}: {error}")
+    // Compiled for each type: no more than this.
+    let mut reader = Reader::new(text(bytes)?);
+    match T::deserialize(&mut reader) {
+        Ok(value) => match reader.end() {
+            Ok(()) => Ok(value),
+            Err(fault) => Err(describe(bytes, reader.at, &fault)),
+        },
+        Err(fault) => Err(describe(bytes, reader.at, &fault)),
     }
 }
 
-/// The byte that line and column, both counted from 1, point at.
-fn offset(bytes: &[u8], line: usize, column: usize) -> usize {
-    let lines_before = bytes.split_inclusive(|byte| *byte == b'\n').take(line.saturating_sub(1));
-    lines_before.map(<[u8]>::len).sum::<usize>() + column
+fn text(bytes: &[u8]) -> Result<&str, String> {
+    std::str::from_utf8(bytes).map_err(|error| format!("not UTF-8 from byte {}", error.valid_up_to()))
+}
+
+/// Writes JSON, byte for byte what `serde_json::to_string` writes, and smaller than it in a function. So is
+/// this of a `serde_json::Value`, compared with its `to_string`.
+pub fn to_json<T: ?Sized + Serialize>(value: &T) -> Result<String, String> {
+    let mut writer = Writer::new(String::with_capacity(128));
+    match value.serialize(&mut writer) {
+        Ok(()) => Ok(writer.text),
+        Err(fault) => Err(fault.to_string()),
+    }
+}
+
+/// Writes behind a text what cannot fail to be written: texts, and `serde_json::Value`.
+pub(crate) fn append<T: ?Sized + Serialize>(text: &mut String, value: &T) {
+    let mut writer = Writer::new(std::mem::take(text));
+    let written = value.serialize(&mut writer);
+    debug_assert!(written.is_ok());
+    *text = writer.text;
+}
+
+#[cold]
+fn describe(bytes: &[u8], at: usize, fault: &Fault) -> String {
+    let before = &bytes[..at.min(bytes.len())];
+    let lines = || before.split(|byte| *byte == b'\n');
+    let (line, column) = (lines().count(), lines().next_back().map_or(0, <[u8]>::len));
+    let path = if fault.is_syntax() { String::new() } else { path_at(bytes, at) };
+    let colon = if path.is_empty() { "" } else { ": " };
+    format!("{path}{colon}{fault} at line {line} column {column}")
 }
 
 enum Step {
@@ -126,7 +170,7 @@ mod tests {
             (r#"{"items":[1"#, "items[0]: invalid type"),
             (r#"{"items":["#, "EOF while parsing"),
             ("", "EOF while parsing"),
-            ("[1]", "[0]: invalid type"),
+            ("[1]", "invalid type: sequence, expected struct Order"),
         ] {
             let error = from_json::<Order>(text.as_bytes()).unwrap_err();
             assert!(error.starts_with(begins), "{text}: {error}");
