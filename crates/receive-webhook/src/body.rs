@@ -77,7 +77,8 @@ fn open(object: Object, above: &str, depth: usize, fields: &mut Vec<(String, Raw
     for (name, raw) in object {
         let path = if above.is_empty() { name } else { format!("{above}.{name}") };
         if raw.get().starts_with('{') && depth < DEEPEST {
-            let inner: Object = ironferry::from_json(raw.get().as_bytes())
+            let inner: Object = raw
+                .read()
                 .map_err(|problem| Error::bad_request(format!("{path}: {problem}")).code("INVALID_JSON"))?;
             open(inner, &path, depth + 1, fields)?;
         } else {

@@ -230,7 +230,7 @@ impl Broker {
         if task.simulated {
             return Ok(Broker::Simulator(Simulator::new(cx, task.last_price)?));
         }
-        Alpaca::new(cx, task.config_id.as_deref(), &task.config.account).map(Broker::Alpaca)
+        Alpaca::new(cx, task.config_id.as_deref(), &task.config.account()).map(Broker::Alpaca)
     }
 
     /// The one that an order went to.

@@ -14,8 +14,19 @@ pub(crate) struct Overrides {
     pub(crate) default_order_quantity: Option<Decimal>,
     pub(crate) position_sizing_method: Option<Sizing>,
     pub(crate) position_size_value: Option<Decimal>,
-    #[serde(flatten)]
-    pub(crate) account: OwnAccount,
+    alpaca_api_key_sealed: Option<String>,
+    alpaca_api_secret_sealed: Option<String>,
+    alpaca_api_url: Option<String>,
+}
+
+impl Overrides {
+    pub(crate) fn account(&self) -> OwnAccount {
+        OwnAccount {
+            alpaca_api_key_sealed: self.alpaca_api_key_sealed.clone(),
+            alpaca_api_secret_sealed: self.alpaca_api_secret_sealed.clone(),
+            alpaca_api_url: self.alpaca_api_url.clone(),
+        }
+    }
 }
 
 /// An owner's own account at the broker.

@@ -4,11 +4,12 @@
 
 use ironferry::{Context, Raw, Result};
 use order_engine::{Decimal, Limits, Order, Position, Refusal, Signal, Usage};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::broker::{Placed, State};
-use crate::config::{Config, Overrides};
+use crate::config::{Config, Overrides, OwnAccount};
 use crate::no_config;
 use crate::rows::{
     admission, receive_webhook_finish, receive_webhook_later, receive_webhook_next,
@@ -172,16 +173,28 @@ pub(crate) async fn later(
 }
 
 /// An open order that the broker is to be asked about.
-#[derive(Deserialize)]
 pub(crate) struct OpenOrder {
-    #[serde(flatten)]
     pub(crate) order: Placed,
+    pub(crate) account: OwnAccount,
+    pub(crate) about: About,
+}
+
+/// What is known of it besides.
+#[derive(Deserialize)]
+pub(crate) struct About {
     pub(crate) config_id: Option<String>,
-    #[serde(flatten)]
-    pub(crate) account: crate::config::OwnAccount,
     pub(crate) parent_filled: Option<bool>,
     pub(crate) last_price: Option<Decimal>,
     pub(crate) signal_open: bool,
+}
+
+/// All three are fields of one object.
+impl<'de> Deserialize<'de> for OpenOrder {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        let row = Raw::<&str>::deserialize(deserializer)?;
+        let read = || Ok(Self { order: row.read()?, account: row.read()?, about: row.read()? });
+        read().map_err(|problem: String| D::Error::custom(problem))
+    }
 }
 
 /// Leases open orders that are due.

@@ -53,12 +53,13 @@ fn noted<T: Default>(cx: &Context, error: &Error) -> T {
 
 /// Asks the broker how an order stands, and notes it. Whether it has come to its end.
 async fn reconcile(cx: &Context, open: &OpenOrder) -> Result<bool> {
-    let OpenOrder { order, config_id, account, last_price, .. } = open;
-    let broker = Broker::of_order(cx, order.simulated, config_id.as_deref(), account, *last_price)?;
-    let state = match broker.find(cx, order, open.parent_filled.unwrap_or(false)).await {
+    let OpenOrder { order, account, about } = open;
+    let config_id = about.config_id.as_deref();
+    let broker = Broker::of_order(cx, order.simulated, config_id, account, about.last_price)?;
+    let state = match broker.find(cx, order, about.parent_filled.unwrap_or(false)).await {
         Ok(Some(state)) => state,
         // Its signal is still being acted on: it may be on its way.
-        Ok(None) if open.signal_open || order.age_seconds < LOST_AFTER_SECONDS => return Ok(false),
+        Ok(None) if about.signal_open || order.age_seconds < LOST_AFTER_SECONDS => return Ok(false),
         Ok(None) => State::of("lost"),
         Err(Failure::Wait(_)) => return Ok(false),
         Err(Failure::Unknown(why)) => {

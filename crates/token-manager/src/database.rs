@@ -1,7 +1,7 @@
 //! Speaks to Postgres: one RPC a verb, each atomic. The SQL is in `supabase/migrations/*_token_manager*.sql`,
 //! `rows` has their names and arguments. What is absent is left out and has a default there.
 
-use ironferry::{Context, Error, Result};
+use ironferry::{Context, Error, Raw, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::rows::{
     token_store, token_sync_begin, token_sync_compare, token_sync_fail, token_sync_finish, token_sync_seal,
     token_sync_stage,
 };
-use crate::types::{ListedToken, Status, StoreReply, SyncCounts};
+use crate::types::{ListedToken, RecentToken, Status, StoreReply, SyncCounts};
 
 /// A token read from Redis; a row of `private.token_sync_rows`.
 #[derive(Serialize)]
@@ -117,15 +117,18 @@ pub(crate) async fn list(cx: &Context, filter: &token_list::Args<'_>) -> Result<
     cx.db().rpc(token_list::NAME, filter).fetch().await
 }
 
+/// What is in the reply beside the counts.
 #[derive(Deserialize)]
-pub(crate) struct DatabaseStatus {
-    #[serde(flatten)]
-    pub(crate) status: Status,
-    pub(crate) recent_tokens: Vec<crate::types::RecentToken>,
+struct Recent {
+    recent_tokens: Vec<RecentToken>,
 }
 
-pub(crate) async fn status(cx: &Context) -> Result<DatabaseStatus> {
-    cx.db().rpc(token_status::NAME, &token_status::Args {}).fetch().await
+pub(crate) async fn status(cx: &Context) -> Result<(Status, Vec<RecentToken>)> {
+    let reply: Raw = cx.db().rpc(token_status::NAME, &token_status::Args {}).fetch().await?;
+    let read = || Ok((reply.read()?, reply.read::<Recent>()?.recent_tokens));
+    read().map_err(|problem: String| {
+        Error::internal("the database answered with another shape").code("DATABASE_ERROR").source(problem)
+    })
 }
 
 pub(crate) async fn cleanup(cx: &Context, caller: &Caller) -> Result<u64> {

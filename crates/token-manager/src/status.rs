@@ -10,7 +10,7 @@ use crate::{account, database, value};
 
 /// Redis that cannot be asked is a part of the answer: the tokens are there all the same.
 pub(crate) async fn answer(cx: &Context) -> Result<Response> {
-    let database::DatabaseStatus { mut status, recent_tokens } = database::status(cx).await?;
+    let (mut status, recent_tokens) = database::status(cx).await?;
     match compare(cx).await {
         Ok((seen, known)) => {
             status.redis_tokens = Some(seen);

@@ -72,7 +72,7 @@ pub(crate) fn built_in(cx: &Context, key: &Key) -> Result<Option<Source>> {
     let all: BTreeMap<String, Raw<&str>> =
         ironferry::from_json(text.expose().as_bytes()).map_err(unusable)?;
     match all.get([&key.project, "/", &key.cache_type].concat().as_str()) {
-        Some(source) => ironferry::from_json(source.get().as_bytes()).map(Some).map_err(unusable),
+        Some(source) => source.read().map(Some).map_err(unusable),
         None => Ok(None),
     }
 }

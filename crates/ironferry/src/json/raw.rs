@@ -23,6 +23,13 @@ impl<T: AsRef<str>> Raw<T> {
     pub fn get(&self) -> &str {
         self.0.as_ref()
     }
+
+    /// Reads it, as [`from_json`](crate::from_json) does. Unknown fields are passed over, so that an object
+    /// can be read in parts, each a type of its own: `#[serde(flatten)]` does that by way of a tree of the
+    /// object and a second copy of each part's code.
+    pub fn read<'a, V: Deserialize<'a>>(&'a self) -> Result<V, String> {
+        super::from_json(self.get().as_bytes())
+    }
 }
 
 impl Raw {
