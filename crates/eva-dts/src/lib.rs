@@ -44,6 +44,7 @@ mod fields;
 mod identity;
 #[cfg(feature = "serde")]
 mod json;
+mod order;
 mod owned;
 mod parse;
 mod product;

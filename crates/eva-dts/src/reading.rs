@@ -7,6 +7,7 @@ use crate::dump::Dump;
 use crate::event::{Event, Reads, Service};
 use crate::fields::Fields;
 use crate::identity::{Currency, Identity};
+use crate::order;
 use crate::product::{Product, Products};
 use crate::segment::Segment;
 use crate::text::Text;
@@ -200,7 +201,7 @@ impl<'a> Reader<'a> {
         reading.columns = self.vendor.columns;
         reading.errors.extend(self.vendor.faults);
         reading.warnings = self.warnings.0;
-        reading.warnings.sort_by_key(|warning| warning.line);
+        order::sort(&mut reading.warnings, |left, right| left.line.cmp(&right.line));
         reading
     }
 }

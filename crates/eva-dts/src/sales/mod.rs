@@ -17,6 +17,7 @@ mod track;
 pub use snapshot::{Counter, Flaw, Key, Line, Snapshot};
 
 use crate::amount::Amount;
+use crate::order;
 use track::Tracks;
 
 /// What a machine sold, interval by interval. Borrows the snapshots.
@@ -123,7 +124,7 @@ pub fn sales(snapshots: &[Snapshot]) -> Sales<'_> {
 fn in_order<'a>(snapshots: &'a [Snapshot], duplicates: &mut Vec<Key>) -> Vec<&'a Snapshot> {
     let mut order: Vec<&Snapshot> = snapshots.iter().collect();
     // By content in the end, so that the order of arrival decides nothing.
-    order.sort_unstable_by(|left, right| {
+    order::sort(&mut order, |left: &&Snapshot, right| {
         let key = |one: &Snapshot| (one.key.id, one.flaw);
         key(left).cmp(&key(right)).then_with(|| left.cmp(right))
     });
@@ -134,7 +135,7 @@ fn in_order<'a>(snapshots: &'a [Snapshot], duplicates: &mut Vec<Key>) -> Vec<&'a
         }
         is_again
     });
-    order.sort_unstable_by_key(|snapshot| snapshot.key);
+    order::sort(&mut order, |left, right| left.key.cmp(&right.key));
     order
 }
 

@@ -3,6 +3,7 @@
 use crate::amount::{Amount, Minor};
 use crate::clock::Moment;
 use crate::crc::CrcStatus;
+use crate::order;
 use crate::product::Product;
 use crate::reading::Reading;
 
@@ -121,7 +122,9 @@ impl Snapshot {
         }
         let mut lines = lines.lines;
         // Stable: the first of each stays the first.
-        lines.sort_by(|left, right| (&left.selection, left.counter).cmp(&(&right.selection, right.counter)));
+        order::sort(&mut lines, |left, right| {
+            (&left.selection, left.counter).cmp(&(&right.selection, right.counter))
+        });
         lines.dedup_by(|again, first| again.selection == first.selection && again.counter == first.counter);
         Self {
             key,
