@@ -1,7 +1,7 @@
 //! What a capture adds to the sales of its machine: the intervals that it makes, or splits when it comes
 //! late. `eva_dts::sales` computes them; here is what it has to look at, and what is stored.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use eva_dts::{Amount, Continuity, Counter, Date, Key, Line, Moment, Snapshot, Time};
 use serde::{Deserialize, Serialize};
@@ -60,7 +60,7 @@ struct StoredCounters {
 }
 
 /// The captures that are stored around others, by the serial of the machine.
-pub type Around = HashMap<String, Vec<Neighbour>>;
+pub type Around = BTreeMap<String, Vec<Neighbour>>;
 
 /// Orders the captures of a call by time and adds their sales, given what is stored around them. Each
 /// takes those before it in the call for stored.
@@ -73,14 +73,19 @@ pub fn add(captures: &mut [Capture], around: Around) {
             at -= 1;
         }
     }
-    let mut machines: HashMap<String, Vec<Snapshot>> = around
+    // By serial.
+    let mut machines: Vec<(String, Vec<Snapshot>)> = around
         .into_iter()
         .map(|(serial, stored)| (serial, stored.into_iter().map(Snapshot::from).collect()))
         .collect();
     for capture in captures {
         let Some(snapshot) = capture.snapshot.take() else { continue };
-        let known = machines.entry(capture.case_serial.clone()).or_default();
-        capture.sales = Some(of(snapshot, known));
+        let place = machines.binary_search_by(|(serial, _)| serial.cmp(&capture.case_serial));
+        let place = place.unwrap_or_else(|place| {
+            machines.insert(place, (capture.case_serial.clone(), Vec::new()));
+            place
+        });
+        capture.sales = Some(of(snapshot, &mut machines[place].1));
     }
 }
 
