@@ -1,8 +1,10 @@
 //! Which port each part gets.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
@@ -28,8 +30,8 @@ const OWN: [u16; 4] = [GATEWAY, POSTGRES, REST, REDIS];
 const ANY: RangeInclusive<u16> = 10_000..=32_000;
 
 impl Ports {
-    /// A free port, claimed, and bound until the program that is to listen on it starts.
-    pub(crate) fn claim(self, usual: u16) -> Result<(Claim, TcpListener)> {
+    /// A free port, claimed.
+    pub(crate) fn claim(self, usual: u16) -> Result<Claim> {
         let (first, all) = match self {
             Self::Usual => (usual, usual..=u16::MAX),
             Self::Any => (somewhere(&ANY), ANY),
@@ -62,7 +64,7 @@ impl Claim {
     /// # Errors
     /// When all are taken.
     pub fn any() -> Result<Self> {
-        Ok(Ports::Any.claim(0)?.0)
+        Ports::Any.claim(0)
     }
 
     /// The port.
@@ -71,33 +73,46 @@ impl Claim {
         self.port
     }
 
-    fn take(port: u16) -> Option<(Self, TcpListener)> {
+    fn take(port: u16) -> Option<Self> {
         let mark = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
-        Some((Self { port, _mark: mark }, listener))
+        // Asked, not tried by listening: what another thread is just starting has a copy of each open file
+        // until its program begins, and with the listener the port.
+        let asked =
+            TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWERS_WITHIN);
+        let is_free = asked.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
+        is_free.then_some(Self { port, _mark: mark })
     }
 }
 
+const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
+
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use super::*;
 
     #[test]
     fn a_taken_port_is_stepped_over_and_a_reserved_one_left_to_its_part() {
-        let (first, _bound) = Ports::Usual.claim(REST).expect("a port");
-        let (second, _) = Ports::Usual.claim(REST).expect("another port");
+        let first = Ports::Usual.claim(REST).expect("a port");
+        let second = Ports::Usual.claim(REST).expect("another port");
         assert!(first.port() >= REST && second.port() > first.port(), "{first:?} {second:?}");
         assert_ne!(second.port(), REDIS);
     }
 
     #[test]
-    fn a_claimed_port_is_nobody_elses_also_while_nothing_listens() {
-        let (first, bound) = Ports::Usual.claim(FUNCTIONS).expect("a port");
-        drop(bound);
-        assert!(Claim::take(first.port()).is_none());
-        let port = first.port();
-        drop(first);
+    fn a_claimed_port_is_nobody_elses_until_the_claim_ends() {
+        let claim = Claim::any().expect("a port");
+        let port = claim.port();
+        assert!(Claim::take(port).is_none());
+        drop(claim);
         assert!(Claim::take(port).is_some());
+    }
+
+    #[test]
+    fn a_port_that_a_program_listens_on_is_not_claimed() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        assert!(Claim::take(listener.local_addr().expect("bound").port()).is_none());
     }
 
     #[test]

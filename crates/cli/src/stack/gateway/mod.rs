@@ -170,10 +170,13 @@ impl Gateway {
         forward::prepare(&mut request, self.rest_port, target, peer);
         match tokio::time::timeout(self.idle, self.client.request(request)).await {
             Ok(Ok(response)) => Ok(forward::received(response)),
-            Ok(Err(_)) => Err(refusal(
-                StatusCode::BAD_GATEWAY,
-                json!({"message": "An invalid response was received from the upstream server"}),
-            )),
+            Ok(Err(error)) => {
+                self.log.line(&format!("the REST server did not answer: {:#}", anyhow::Error::from(error)));
+                Err(refusal(
+                    StatusCode::BAD_GATEWAY,
+                    json!({"message": "An invalid response was received from the upstream server"}),
+                ))
+            }
             Err(_) => Err(refusal(
                 StatusCode::GATEWAY_TIMEOUT,
                 json!({"message": "The upstream server is timing out"}),

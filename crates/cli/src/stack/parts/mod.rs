@@ -4,7 +4,6 @@ mod start;
 mod workers;
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -61,9 +60,6 @@ pub(crate) struct Parts {
     routes: Routes,
     /// Of every port that a part has or had, by port.
     claims: Mutex<BTreeMap<u16, Claim>>,
-    /// Ports are bound from the beginning and handed over when their part starts, so that other
-    /// programs stay away too.
-    held: Mutex<BTreeMap<String, TcpListener>>,
     running: Mutex<BTreeMap<String, Running>>,
     /// What looks after the stack while it runs.
     tenders: Mutex<Vec<JoinHandle<()>>>,
@@ -76,17 +72,16 @@ impl Parts {
     pub(crate) fn prepare(options: Options, project: PathBuf, folder: Folder) -> Result<Self> {
         let config = Config::read(&project)?;
         let keys = Keys::load_or_create(&folder.keys())?;
-        let (mut claims, mut held) = (BTreeMap::new(), BTreeMap::new());
-        let mut reserve = |name: &str, usual: u16| -> Result<u16> {
-            let (claim, listener) = options.ports.claim(usual)?;
+        let mut claims = BTreeMap::new();
+        let mut reserve = |usual: u16| -> Result<u16> {
+            let claim = options.ports.claim(usual)?;
             let port = claim.port();
             claims.insert(port, claim);
-            held.insert(name.to_owned(), listener);
             Ok(port)
         };
-        let gateway_port = reserve(GATEWAY, ports::GATEWAY)?;
-        let (postgres_port, rest_port) = (reserve(POSTGRES, ports::POSTGRES)?, reserve(REST, ports::REST)?);
-        let redis_port = reserve(REDIS, ports::REDIS)?;
+        let gateway_port = reserve(ports::GATEWAY)?;
+        let (postgres_port, rest_port) = (reserve(ports::POSTGRES)?, reserve(ports::REST)?);
+        let redis_port = reserve(ports::REDIS)?;
         let mut functions = Vec::new();
         if options.functions {
             for function in config.functions(&project, &options.extra_functions)? {
@@ -96,7 +91,7 @@ impl Parts {
                         function.name
                     );
                 }
-                let port = reserve(&function.name, ports::FUNCTIONS)?;
+                let port = reserve(ports::FUNCTIONS)?;
                 functions.push((function, port));
             }
         }
@@ -129,7 +124,6 @@ impl Parts {
             service_api_key,
             routes: Routes::default(),
             claims: Mutex::new(claims),
-            held: Mutex::new(held),
             running: Mutex::default(),
             tenders: Mutex::default(),
             ready: AtomicBool::new(false),
@@ -178,7 +172,6 @@ impl Parts {
         let log = self.log(name)?;
         let mut started = None;
         self.keep(name, || {
-            drop(lock(&self.held).remove(name));
             let process = Arc::new(Process::start(spec, log)?);
             started = Some(Arc::clone(&process));
             Ok(Running::Process(process))

@@ -127,12 +127,8 @@ impl Parts {
     }
 
     fn start_gateway(&self) -> Result<()> {
-        let held = lock(&self.held).remove(GATEWAY);
-        let listener = match held {
-            Some(listener) => listener,
-            None => TcpListener::bind(("127.0.0.1", self.gateway_port))
-                .context("the gateway's port was taken meanwhile")?,
-        };
+        let listener = TcpListener::bind(("127.0.0.1", self.gateway_port))
+            .context("the gateway's port was taken meanwhile")?;
         listener.set_nonblocking(true)?;
         let gateway = Gateway {
             keys: self.keys.clone(),

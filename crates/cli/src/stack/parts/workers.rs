@@ -45,10 +45,9 @@ impl Parts {
         if !lock(&self.running).contains_key(name) {
             return Ok(());
         }
-        let (claim, listener) = self.options.ports.claim(ports::FUNCTIONS)?;
+        let claim = self.options.ports.claim(ports::FUNCTIONS)?;
         let port = claim.port();
         lock(&self.claims).insert(port, claim);
-        drop(listener);
         let worker = Arc::new(Process::start(self.function_spec(function, port)?, self.log(name)?)?);
         worker.ready(PATIENCE, || listens(port)).await?;
         let mut route = route_to(function, port, &worker);
