@@ -46,7 +46,7 @@ ironferry::export!(handle, shutdown = flush);
 /// `POST /cache/{project}/keys`, `GET /cache/metrics`, `GET /cache[/{project}]`, `POST /cache/tick`, `POST /cache/rotate-key`.
 pub async fn handle(request: Request, cx: Context) -> Result<Response> {
     let settings = instance::settings(&cx)?;
-    warm::begin(&cx, &settings).await;
+    let is_first = warm::begin(&cx, &settings).await;
     let mut record = Record::of(&request, &cx);
     let outcome = admitted(&request, &cx, &settings, &mut record).await;
     let outcome = reply::secured(outcome, &record, &cx);
@@ -54,6 +54,9 @@ pub async fn handle(request: Request, cx: Context) -> Result<Response> {
     record.end(&cx, &outcome);
     audit::write_behind(&cx, &settings, arrived);
     pending::nudge(&cx, &settings);
+    if is_first {
+        warm::go_on(&cx, &settings);
+    }
     outcome
 }
 

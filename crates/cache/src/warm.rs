@@ -1,6 +1,9 @@
 //! The first request of an instance: it finds what an earlier one left, the database fills the files,
 //! and what has expired is refreshed at once. And its end.
 
+use std::time::Duration;
+
+use futures_util::future::join3;
 use ironferry::{Context, Result};
 use serde::Deserialize;
 use serde_json::json;
@@ -23,19 +26,26 @@ struct Kept {
     etag: String,
 }
 
-/// What must be known before the first request is answered; the rest goes on behind it.
-pub(crate) async fn begin(cx: &Context, settings: &Settings) {
+/// What must be known before the first request is answered. True for that one, which [`go_on`] follows.
+pub(crate) async fn begin(cx: &Context, settings: &Settings) -> bool {
     if instance::with(|instance| std::mem::replace(&mut instance.started, true)) {
-        return;
+        return false;
     }
-    gate::recall(cx, settings).await;
-    audit::recall(cx, settings).await;
-    if let Err(error) = pending::recall(cx, settings).await {
+    let (recalled, (), ()) =
+        join3(pending::recall(cx, settings), gate::recall(cx, settings), audit::recall(cx, settings)).await;
+    if let Err(error) = recalled {
         cx.warn("cache.file_broken", json!({ "error": error.to_string() }));
     }
+    true
+}
+
+/// The rest, behind the first reply.
+pub(crate) fn go_on(cx: &Context, settings: &Settings) {
     if settings.database {
         let (cx, settings) = (cx.clone(), settings.clone());
         cx.clone().wait_until(async move {
+            // Until the reply is out.
+            cx.sleep(Duration::ZERO).await;
             match fill(&cx, &settings).await {
                 Ok(filled) => cx.info("cache.started", json!({ "filled": filled })),
                 Err(error) => cx.warn("cache.started", json!({ "error": error.chain() })),
