@@ -21,7 +21,7 @@ use tokio::process::{Child, Command};
 #[command(after_help = "Examples:\n  bench-boundary\n  bench-boundary --rounds 9 --json")]
 struct Arguments {
     /// Turns of each server
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 15)]
     rounds: usize,
     /// Seconds of a turn
     #[arg(long, default_value_t = 2.0)]
