@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use eva_dts::{Amount, Continuity, Counter, Date, Key, Line, Moment, Snapshot, Time};
+use eva_dts::{Amount, Continuity, Counter, Date, Key, Line, Moment, Snapshot, Time, order};
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Capture;
@@ -65,14 +65,7 @@ pub type Around = BTreeMap<String, Vec<Neighbour>>;
 /// Orders the captures of a call by time and adds their sales, given what is stored around them. Each
 /// takes those before it in the call for stored.
 pub fn add(captures: &mut [Capture], around: Around) {
-    // They are listed in order; the library's sort would be 3 kB for the exception.
-    for end in 1..captures.len() {
-        let mut at = end;
-        while at > 0 && captures[at].key < captures[at - 1].key {
-            captures.swap(at, at - 1);
-            at -= 1;
-        }
-    }
+    order::sort(captures, |left, right| left.key.cmp(&right.key));
     // By serial.
     let mut machines: Vec<(String, Vec<Snapshot>)> = around
         .into_iter()

@@ -44,7 +44,8 @@ mod fields;
 mod identity;
 #[cfg(feature = "serde")]
 mod json;
-mod order;
+#[doc(hidden)]
+pub mod order;
 mod owned;
 mod parse;
 mod product;

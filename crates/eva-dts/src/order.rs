@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Sorts; what is equal keeps its order.
-pub(crate) fn sort<T>(items: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
+pub fn sort<T>(items: &mut [T], compare: impl Fn(&T, &T) -> Ordering) {
     // As most machines list what they have.
     if items.is_sorted_by(|left, right| compare(left, right).is_le()) {
         return;

@@ -12,6 +12,10 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
+/// The SDK's own, in the order of `CONTENT_TYPES` in `serve.ts`.
+#[cfg(target_arch = "wasm32")]
+pub(crate) static CONTENT_TYPES: [HeaderValue; 3] = [JSON, PROBLEM, TEXT];
+
 /// An `http::Response<Bytes>` with short ways to make one.
 ///
 /// ```

@@ -25,6 +25,7 @@ use crate::app::{Handler, X_REQUEST_ID, answer};
 use crate::auth::{APIKEY, X_SERVICE_KEY};
 use crate::executor::{Executor, RequestId, Role};
 use crate::host::{Address, Connection, FetchOptions, FileOperation, Future, Host, HostError, Signature};
+use crate::response::CONTENT_TYPES;
 use crate::{Response, Secrets};
 
 #[wasm_bindgen]
@@ -496,9 +497,6 @@ fn read_headers<'a>(lines: impl Iterator<Item = &'a [u8]>, head: &Bytes, headers
 const ANY_ORIGIN: u32 = 1;
 /// A content type of [`CONTENT_TYPES`]: its place there, from 1, above the first bit.
 const CONTENT_TYPE_SHIFT: u32 = 1;
-/// The SDK's own. `CONTENT_TYPES` of `serve.ts` is the same.
-const CONTENT_TYPES: [&str; 3] =
-    ["application/json", "application/problem+json", "text/plain; charset=utf-8"];
 
 /// What crosses of a reply's headers: as flags what nearly every reply says, the others as lines. The
 /// request's id is not among them, which the shim knows.
@@ -506,7 +504,7 @@ fn write_reply(headers: &HeaderMap) -> (u32, String) {
     let (mut flags, mut head) = (0, String::new());
     for (name, value) in headers {
         let Ok(text) = value.to_str() else { continue };
-        let known = CONTENT_TYPES.iter().zip(1..).find(|(known, _)| **known == text);
+        let known = CONTENT_TYPES.iter().zip(1..).find(|(known, _)| *known == value);
         match known {
             Some((_, place)) if name == CONTENT_TYPE => flags |= place << CONTENT_TYPE_SHIFT,
             _ if name == ACCESS_CONTROL_ALLOW_ORIGIN && text == "*" => flags |= ANY_ORIGIN,

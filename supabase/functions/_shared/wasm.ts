@@ -189,8 +189,8 @@ export class Shim extends Effects {
 
   /**
    * After a throw out of the module, which is a trap: nothing else comes out of it. Gives up the task
-   * that trapped and lets the others go on: an instance that panicked still holds
-   * their futures. One whose stack or memory is spent traps again, and they fail in turn.
+   * that trapped and lets the others go on: an instance that panicked still holds their futures. One
+   * whose stack or memory is spent traps again, and they fail in turn.
    */
   #recover(trap: unknown, begun?: number): void {
     this.broken = true;

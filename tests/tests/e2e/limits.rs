@@ -2,23 +2,30 @@
 
 use anyhow::Result;
 use ironferry_tests::dex_site::{Account, Site};
-use ironferry_tests::lab::Lab;
+use ironferry_tests::lab::{Db, Lab};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
 const COMPANIES: u32 = 12;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_run_that_has_spent_its_budget_leaves_the_rest_due_and_the_next_ones_finish() -> Result<()> {
-    // A company with 3 captures costs some 12 requests: 40 are spent after a few.
-    let lab = Lab::start("budget", &[("COLLECT_REQUESTS", "40"), ("COLLECT_CONCURRENCY", "2")]).await?;
+/// A stack with so many companies, three captures each.
+async fn companies(story: &str, settings: &[(&str, &str)], count: u32) -> Result<(Lab, Db, Site)> {
+    let lab = Lab::start(story, settings).await?;
     let db = lab.db().await?;
     let accounts: Vec<Account> =
-        (1..=COMPANIES).map(|number| Account::synthetic(number, 1, 3, OffsetDateTime::now_utc())).collect();
+        (1..=count).map(|number| Account::synthetic(number, 1, 3, OffsetDateTime::now_utc())).collect();
     let site = Site::start(0, accounts.clone()).await?;
     for account in &accounts {
         lab.company(&db, &account.email, &site, account).await?;
     }
+    Ok((lab, db, site))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_has_spent_its_budget_leaves_the_rest_due_and_the_next_ones_finish() -> Result<()> {
+    // A company with 3 captures costs some 12 requests: 40 are spent after a few.
+    let settings = [("COLLECT_REQUESTS", "40"), ("COLLECT_CONCURRENCY", "2")];
+    let (lab, db, site) = companies("budget", &settings, COMPANIES).await?;
     let mut runs = 0;
     loop {
         let summary = lab.as_service("POST", "/collect-dex?wait=true", None, json!({})).await?.json()?;
@@ -43,14 +50,8 @@ async fn a_run_that_has_spent_its_budget_leaves_the_rest_due_and_the_next_ones_f
 async fn what_a_run_has_begun_it_finishes_beyond_its_budget_and_nobody_is_visited_twice() -> Result<()> {
     const COMPANIES: u32 = 36;
     // 11 requests a company and two at once: the eighth on top of 176 is what these two need.
-    let lab = Lab::start("reserve", &[("COLLECT_REQUESTS", "176"), ("COLLECT_CONCURRENCY", "2")]).await?;
-    let db = lab.db().await?;
-    let accounts: Vec<Account> =
-        (1..=COMPANIES).map(|number| Account::synthetic(number, 1, 3, OffsetDateTime::now_utc())).collect();
-    let site = Site::start(0, accounts.clone()).await?;
-    for account in &accounts {
-        lab.company(&db, &account.email, &site, account).await?;
-    }
+    let settings = [("COLLECT_REQUESTS", "176"), ("COLLECT_CONCURRENCY", "2")];
+    let (lab, db, site) = companies("reserve", &settings, COMPANIES).await?;
     site.reset_stats();
     let mut processed = Vec::new();
     while processed.iter().sum::<u64>() < u64::from(COMPANIES) && processed.len() < 10 {

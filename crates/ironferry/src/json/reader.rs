@@ -122,15 +122,23 @@ impl<'de> Reader<'de> {
         if !self.next(b'}')? {
             return Ok(None);
         }
-        if self.peek() != b'"' {
-            return Err(self.fault("key must be a string", "an object"));
-        }
+        self.key_opens()?;
         let key = self.string()?;
+        self.colon()?;
+        Ok(Some(key))
+    }
+
+    pub(super) fn key_opens(&self) -> Result<()> {
+        if self.peek() == b'"' { Ok(()) } else { Err(self.fault("key must be a string", "an object")) }
+    }
+
+    /// Moves behind the colon of a key.
+    pub(super) fn colon(&mut self) -> Result<()> {
         if self.token() != b':' {
             return Err(self.fault("expected `:`", "an object"));
         }
         self.at += 1;
-        Ok(Some(key))
+        Ok(())
     }
 
     /// Behind a container: it may hold no more than was taken.

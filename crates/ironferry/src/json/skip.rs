@@ -38,15 +38,9 @@ impl<'de> Reader<'de> {
     }
 
     fn skip_key(&mut self) -> Result<()> {
-        if self.peek() != b'"' {
-            return Err(self.fault("key must be a string", "an object"));
-        }
+        self.key_opens()?;
         self.skip_string()?;
-        if self.token() != b':' {
-            return Err(self.fault("expected `:`", "an object"));
-        }
-        self.at += 1;
-        Ok(())
+        self.colon()
     }
 
     fn skip_scalar(&mut self) -> Result<()> {

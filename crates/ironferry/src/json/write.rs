@@ -34,6 +34,13 @@ impl Writer {
         self.text.push(':');
     }
 
+    fn within(&mut self, variant: &str, bracket: char) -> Within<'_> {
+        self.text.push('{');
+        self.name(variant);
+        self.text.push(bracket);
+        Within(self)
+    }
+
     fn string(&mut self, text: &str) {
         self.text.push('"');
         self.escaped(text);
@@ -255,10 +262,7 @@ impl<'a> Serializer for &'a mut Writer {
         variant: &'static str,
         _: usize,
     ) -> Result<Within<'a>> {
-        self.text.push('{');
-        self.name(variant);
-        self.text.push('[');
-        Ok(Within(self))
+        Ok(self.within(variant, '['))
     }
 
     fn serialize_map(self, _: Option<usize>) -> Result<Self> {
@@ -282,10 +286,7 @@ impl<'a> Serializer for &'a mut Writer {
         variant: &'static str,
         _: usize,
     ) -> Result<Within<'a>> {
-        self.text.push('{');
-        self.name(variant);
-        self.text.push('{');
-        Ok(Within(self))
+        Ok(self.within(variant, '{'))
     }
 
     fn collect_str<T: ?Sized + Display>(self, value: &T) -> Result<()> {
