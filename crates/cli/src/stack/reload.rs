@@ -14,42 +14,51 @@ const LOOK_EVERY: Duration = Duration::from_millis(400);
 /// Every file below some folders, with time and size.
 type Files = BTreeMap<PathBuf, (SystemTime, u64)>;
 
-/// Looks at the files of each function, and at what all share.
-pub(crate) async fn watch(parts: Arc<Parts>) {
-    let look = || -> BTreeMap<String, Files> {
+/// What the files were when their functions read them, so that no change is missed that comes while they start.
+pub(crate) struct Seen {
+    functions: BTreeMap<String, Files>,
+    environment: Option<(SystemTime, u64)>,
+}
+
+impl Seen {
+    pub(crate) fn now(parts: &Parts) -> Self {
         let shared = parts.functions_folder().join("_shared");
-        parts
-            .functions()
-            .map(|function| {
-                let own = function.entrypoint.parent().unwrap_or(&shared);
-                (function.name.clone(), files(&[own, &shared]))
-            })
-            .collect()
-    };
-    let environment = || file(&parts.functions_folder().join(".env"));
-    let mut loaded = look();
-    let mut before = loaded.clone();
-    let (mut taken, mut seen) = (environment(), environment());
+        let functions = parts.functions().map(|function| {
+            let own = function.entrypoint.parent().unwrap_or(&shared);
+            (function.name.clone(), files(&[own, &shared]))
+        });
+        Self { functions: functions.collect(), environment: file(&parts.functions_folder().join(".env")) }
+    }
+}
+
+/// Looks at the files of each function, and at what all share, for what has become of those that were `loaded`.
+pub(crate) async fn watch(parts: Arc<Parts>, mut loaded: Seen) {
+    let mut before = Seen::now(&parts);
+    let mut noted = String::new();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let now = look();
-        for (name, files) in &now {
-            let settled = before.get(name) == Some(files);
-            if settled && loaded.get(name) != Some(files) {
-                loaded.insert(name.clone(), files.clone());
+        let now = Seen::now(&parts);
+        for (name, files) in &now.functions {
+            let settled = before.functions.get(name) == Some(files);
+            if settled && loaded.functions.get(name) != Some(files) {
+                loaded.functions.insert(name.clone(), files.clone());
                 parts.restart(name);
             }
         }
-        before = now;
-        let now = environment();
-        if now == seen && now != taken {
-            taken.clone_from(&now);
-            // Half a file, say: the next change comes.
-            if let Err(error) = parts.read_environment_again().await {
-                parts.note(&format!("supabase/functions/.env: {error:#}"));
+        if now.environment == before.environment && now.environment != loaded.environment {
+            match parts.read_environment_again().await {
+                Ok(()) => loaded.environment = now.environment,
+                // Half a file, or a machine that is too busy to start a worker: it is tried again.
+                Err(error) => {
+                    let error = format!("supabase/functions/.env: {error:#}; trying again");
+                    if error != noted {
+                        parts.note(&error);
+                        noted = error;
+                    }
+                }
             }
         }
-        seen = now;
+        before = now;
     }
 }
 

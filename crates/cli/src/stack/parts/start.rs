@@ -20,12 +20,13 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 impl Parts {
     /// All parts. What does not need another starts beside it.
     pub(crate) async fn start_all(self: Arc<Self>) -> Result<()> {
+        let seen = self.options.reload.then(|| reload::Seen::now(&self));
         self.tend(Arc::clone(&self).keep_state());
         tokio::try_join!(self.database(), self.timed(REDIS), self.all_functions())?;
         self.start(PG_NET).await?;
         self.start(GATEWAY).await?;
-        if self.options.reload {
-            self.tend(reload::watch(Arc::clone(&self)));
+        if let Some(seen) = seen {
+            self.tend(reload::watch(Arc::clone(&self), seen));
         }
         self.ready.store(true, Ordering::Relaxed);
         self.folder.write(&self.state())
