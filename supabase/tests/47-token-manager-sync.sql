@@ -2,7 +2,7 @@
 begin;
 \ir support/accounts.psql
 \ir support/tokens.psql
-select plan(31);
+select plan(33);
 select tests.no_tokens();
 
 select results_eq(
@@ -171,6 +171,24 @@ select tests.clear();
 select is_empty('select from private.token_sync_rows', 'a sync that fails leaves nothing behind');
 select is(
     (select count(*) from public.tradovate_tokens where account_name = 'APEX_5'), 0::bigint, 'and changes nothing'
+);
+
+-- A database that was restarted: the unlogged table is empty, the sync goes on
+
+select tests.as_service();
+insert into syncs select 'crashed', public.token_sync_begin('e', 'e');
+select public.token_sync_stage((select id from syncs where name = 'crashed'), json_build_array(tests.seen('token:APEX_1', 'j', now() + interval '4 hours', 'k2')));
+select tests.clear();
+delete from private.token_sync_rows;
+select tests.as_service();
+select public.token_sync_stage((select id from syncs where name = 'crashed'), json_build_array(tests.seen('token:APEX_8', 'k', now() + interval '4 hours', 'k2')));
+select throws_like(
+    $$ select public.token_sync_finish((select id from syncs where name = 'crashed')) $$, '% read 2 keys and has 1 left%',
+    'what was lost on the way is not taken for gone'
+);
+select tests.clear();
+select is(
+    (select is_active from public.tradovate_tokens where account_name = 'APEX_1'), true, 'and the accounts keep their tokens'
 );
 
 select * from finish();
