@@ -61,7 +61,6 @@ mod error;
 #[cfg(any(target_arch = "wasm32", feature = "testing"))]
 mod executor;
 pub mod host;
-mod json;
 mod keys;
 mod log;
 pub mod outbound;
@@ -81,7 +80,7 @@ pub use auth::User;
 pub use context::Context;
 pub use error::{Error, Kind, Result};
 pub use host::{Address, Connection, FetchOptions, FileOperation, Host, HostError};
-pub use json::{Raw, from_json, to_json};
+pub use ironferry_json::{Raw, from_json, to_json};
 pub use log::Level;
 pub use request::Request;
 pub use response::Response;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::json::append;
+use ironferry_json::append;
 
 /// How much it matters. The setting `LOG_LEVEL` (default `info`) hides what is below it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,6 +5,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use eva_dts::Report;
+use ironferry_json::to_json;
 use serde::Serialize;
 
 /// The memory that the caller shares.
@@ -79,9 +80,6 @@ pub extern "C" fn prepare(length: usize) -> usize {
         record_count: parsed_data.segments,
         parsed_data,
     };
-    output.clear();
-    if serde_json::to_writer(&mut *output, &row).is_err() {
-        output.clear();
-    }
+    *output = to_json(&row).unwrap_or_default().into_bytes();
     output.len()
 }

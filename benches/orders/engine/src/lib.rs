@@ -4,6 +4,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ironferry_json::{from_json, to_json};
 use order_engine::{
     Account, Decision, Limits, Outcome, Position, Settings, Signal, Situation, Usage, decide,
 };
@@ -59,7 +60,7 @@ pub extern "C" fn output() -> *const u8 {
 #[unsafe(no_mangle)]
 pub extern "C" fn load(length: usize) -> usize {
     let shared = &mut *shared();
-    shared.cases = serde_json::from_slice(&shared.input[..length]).unwrap_or_default();
+    shared.cases = from_json(&shared.input[..length]).unwrap_or_default();
     shared.cases.len()
 }
 
@@ -77,10 +78,7 @@ pub extern "C" fn decide_all() -> usize {
 #[unsafe(no_mangle)]
 pub extern "C" fn decide_one(length: usize) -> usize {
     let Shared { input, output, .. } = &mut *shared();
-    output.clear();
-    let case: Result<Case, _> = serde_json::from_slice(&input[..length]);
-    if case.map(|case| serde_json::to_writer(&mut *output, &decided(&case))).is_err() {
-        output.clear();
-    }
+    let decision = from_json::<Case>(&input[..length]).and_then(|case| to_json(&decided(&case)));
+    *output = decision.unwrap_or_default().into_bytes();
     output.len()
 }

@@ -15,7 +15,7 @@ const DIGITS: usize = 770;
 const SHORT: usize = 19;
 
 /// A whole number of any length times a power of ten.
-pub(super) struct Decimal {
+pub(crate) struct Decimal {
     /// The number, as long as it is short.
     short: u64,
     /// Then it is here: base 2³², the lowest first, the highest not zero.
@@ -26,11 +26,11 @@ pub(super) struct Decimal {
 }
 
 impl Decimal {
-    pub(super) const fn of(short: u64, exponent: i64) -> Self {
+    pub(crate) const fn of(short: u64, exponent: i64) -> Self {
         Self { short, words: Vec::new(), digits: SHORT, exponent }
     }
 
-    pub(super) fn lengthen(&mut self) {
+    pub(crate) fn lengthen(&mut self) {
         if self.words.is_empty() {
             self.words = vec![self.short as u32, (self.short >> 32) as u32];
             self.trim();
@@ -43,7 +43,7 @@ impl Decimal {
         }
     }
 
-    pub(super) fn read(mut text: Bytes<'_>) -> Self {
+    pub(crate) fn read(mut text: Bytes<'_>) -> Self {
         let mut decimal = Self { digits: 0, ..Self::of(0, 0) };
         let mut is_fraction = false;
         while let Some(byte) = text.next() {
@@ -102,7 +102,7 @@ impl Decimal {
     }
 
     /// Times base^power; whether something is left over.
-    pub(super) fn scale(&mut self, base: u32, power: i64) -> bool {
+    pub(crate) fn scale(&mut self, base: u32, power: i64) -> bool {
         let most = if base == 2 { 31 } else { 9 };
         let mut left = power.unsigned_abs();
         let mut rest = false;
@@ -120,11 +120,11 @@ impl Decimal {
     }
 
     /// The number, where it has two words or less.
-    pub(super) fn top(&self) -> u64 {
+    pub(crate) fn top(&self) -> u64 {
         self.words.iter().rev().fold(0, |top, word| top << 32 | u64::from(*word))
     }
 
-    pub(super) fn nearest(mut self) -> f64 {
+    pub(crate) fn nearest(mut self) -> f64 {
         let power = self.exponent.unsigned_abs();
         // Two exact numbers and one rounding: nearly all that is ever sent.
         if self.words.is_empty() && power <= 22 && self.short < 1 << 53 {

@@ -1,11 +1,11 @@
 //! Values that nobody reads, checked all the same.
 
-use super::fault::Result;
-use super::reader::{Place, Reader};
+use crate::fault::Result;
+use crate::reader::{Place, Reader};
 
 impl<'de> Reader<'de> {
     /// The text of the value that comes next, whatever it holds and however deep.
-    pub(super) fn skip(&mut self) -> Result<&'de str> {
+    pub(crate) fn skip(&mut self) -> Result<&'de str> {
         self.token();
         let start = self.at;
         // The closing brackets that are due.

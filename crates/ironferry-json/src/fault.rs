@@ -5,11 +5,11 @@ use std::fmt::{Arguments, Display, Formatter};
 
 use serde::de::{Error, Expected, Unexpected};
 
-pub(super) type Result<T> = std::result::Result<T, Fault>;
+pub(crate) type Result<T> = std::result::Result<T, Fault>;
 
 /// Boxed, so that the results that carry it are small.
 #[derive(Debug)]
-pub(super) struct Fault(Box<Wrong>);
+pub(crate) struct Fault(Box<Wrong>);
 
 #[derive(Debug)]
 struct Wrong {
@@ -20,7 +20,7 @@ struct Wrong {
 impl Fault {
     /// The text is no JSON.
     #[cold]
-    pub(super) fn syntax(message: Arguments<'_>) -> Self {
+    pub(crate) fn syntax(message: Arguments<'_>) -> Self {
         Self(Box::new(Wrong { message: message.to_string(), is_syntax: true }))
     }
 
@@ -29,7 +29,7 @@ impl Fault {
         Self(Box::new(Wrong { message: message.to_string(), is_syntax: false }))
     }
 
-    pub(super) fn is_syntax(&self) -> bool {
+    pub(crate) fn is_syntax(&self) -> bool {
         self.0.is_syntax
     }
 

@@ -1,7 +1,7 @@
-//! Any bytes as JSON: `ironferry` reads and writes what `serde_json` does, and refuses what it refuses.
+//! Any bytes as JSON: `ironferry-json` reads and writes what `serde_json` does, and refuses what it refuses.
 #![no_main]
 
-use ironferry::{Raw, from_json, to_json};
+use ironferry_json::{Raw, from_json, to_json};
 use libfuzzer_sys::fuzz_target;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

@@ -2,8 +2,8 @@
 
 use serde::ser::{self, Serialize};
 
-use super::fault::{Fault, Result};
-use super::write::Writer;
+use crate::fault::{Fault, Result};
+use crate::write::Writer;
 
 impl ser::SerializeSeq for &mut Writer {
     type Ok = ();
@@ -87,7 +87,7 @@ impl ser::SerializeStruct for &mut Writer {
 }
 
 /// A variant that holds a list or fields: two brackets to close.
-pub(super) struct Within<'a>(pub(super) &'a mut Writer);
+pub(crate) struct Within<'a>(pub(crate) &'a mut Writer);
 
 impl ser::SerializeTupleVariant for Within<'_> {
     type Ok = ();

@@ -8,7 +8,7 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 /// How `serde_json` marks such a text, in its reader and its writer; so a `Raw` goes through those
 /// too, where the feature `raw_value` is on.
-pub(super) const TOKEN: &str = "$serde_json::private::RawValue";
+pub(crate) const TOKEN: &str = "$serde_json::private::RawValue";
 
 /// A JSON value as text: checked when it was read, passed on unchanged. `Raw<&str>` borrows from what
 /// was read, for which a field says `#[serde(borrow)]`; `Raw` owns.
@@ -28,14 +28,14 @@ impl<T: AsRef<str>> Raw<T> {
     /// can be read in parts, each a type of its own: `#[serde(flatten)]` does that by way of a tree of the
     /// object and a second copy of each part's code.
     pub fn read<'a, V: Deserialize<'a>>(&'a self) -> Result<V, String> {
-        super::from_json(self.get().as_bytes())
+        crate::from_json(self.get().as_bytes())
     }
 }
 
 impl Raw {
     /// A value as JSON text.
     pub fn of<T: ?Sized + Serialize>(value: &T) -> Result<Self, String> {
-        super::to_json(value).map(|text| Self(text.into_boxed_str()))
+        crate::to_json(value).map(|text| Self(text.into_boxed_str()))
     }
 }
 

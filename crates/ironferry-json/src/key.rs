@@ -5,15 +5,15 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::de::read;
-use super::fault::{Fault, Result};
-use super::reader::Reader;
-use super::string::Text;
+use crate::de::read;
+use crate::fault::{Fault, Result};
+use crate::reader::Reader;
+use crate::string::Text;
 
 /// A key: text, whatever type it is read as.
-pub(super) struct Key<'a, 'de> {
-    pub(super) reader: &'a mut Reader<'de>,
-    pub(super) text: Text<'de>,
+pub(crate) struct Key<'a, 'de> {
+    pub(crate) reader: &'a mut Reader<'de>,
+    pub(crate) text: Text<'de>,
 }
 
 impl<'de> Deserializer<'de> for Key<'_, 'de> {
@@ -74,10 +74,10 @@ impl<'de> Key<'_, 'de> {
 }
 
 /// A variant's name, and behind a name that is a key its value.
-pub(super) struct Variant<'a, 'de> {
-    pub(super) reader: &'a mut Reader<'de>,
-    pub(super) text: Text<'de>,
-    pub(super) has_value: bool,
+pub(crate) struct Variant<'a, 'de> {
+    pub(crate) reader: &'a mut Reader<'de>,
+    pub(crate) text: Text<'de>,
+    pub(crate) has_value: bool,
 }
 
 impl<'de> EnumAccess<'de> for Variant<'_, 'de> {

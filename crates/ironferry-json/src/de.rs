@@ -4,14 +4,14 @@
 use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::fault::{Fault, Result};
-use super::key::{Key, Variant};
-use super::number::Number;
-use super::raw::TOKEN;
-use super::reader::Reader;
+use crate::fault::{Fault, Result};
+use crate::key::{Key, Variant};
+use crate::number::Number;
+use crate::raw::TOKEN;
+use crate::reader::Reader;
 
 impl Number {
-    pub(super) fn visit<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
+    pub(crate) fn visit<'de, V: Visitor<'de>>(self, visitor: V) -> Result<V::Value> {
         match self {
             Number::Positive(number) => visitor.visit_u64(number),
             Number::Negative(number) => visitor.visit_i64(number),
@@ -38,7 +38,7 @@ impl<'de> Reader<'de> {
         }
     }
 
-    pub(super) fn read_list<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+    pub(crate) fn read_list<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         if self.token() != b'[' {
             return Err(self.mismatch(&visitor));
         }
@@ -48,7 +48,7 @@ impl<'de> Reader<'de> {
         Ok(value)
     }
 
-    pub(super) fn read_object<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
+    pub(crate) fn read_object<V: Visitor<'de>>(&mut self, visitor: V) -> Result<V::Value> {
         if self.token() != b'{' {
             return Err(self.mismatch(&visitor));
         }
@@ -66,7 +66,7 @@ macro_rules! read {
         })*
     };
 }
-pub(super) use read;
+pub(crate) use read;
 
 impl<'de> Deserializer<'de> for &mut Reader<'de> {
     type Error = Fault;

@@ -11,17 +11,17 @@
 use std::iter::repeat_n;
 use std::ops::RangeInclusive;
 
-use super::decimal::Decimal;
+use crate::decimal::Decimal;
 
 #[derive(Debug, PartialEq)]
-pub(super) enum Number {
+pub(crate) enum Number {
     Positive(u64),
     Negative(i64),
     Float(f64),
 }
 
 /// A text that is a JSON number. `None`: greater than an `f64` can say.
-pub(super) fn read(text: &str, is_whole: bool) -> Option<Number> {
+pub(crate) fn read(text: &str, is_whole: bool) -> Option<Number> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let is_negative = digits.len() < text.len();
     if is_whole && let Some(value) = whole(digits) {
@@ -46,7 +46,7 @@ fn whole(digits: &str) -> Option<u64> {
 }
 
 /// Writes the shortest text that reads as the value; what is no number is `null`.
-pub(super) fn write(value: f64, text: &mut String) {
+pub(crate) fn write(value: f64, text: &mut String) {
     if value.is_finite() {
         lay_out(value.is_sign_negative(), shortest(value.abs()), -4..=16, text);
     } else {
@@ -55,7 +55,7 @@ pub(super) fn write(value: f64, text: &mut String) {
 }
 
 /// The same for the shorter kind, which needs fewer digits.
-pub(super) fn write_short(value: f32, text: &mut String) {
+pub(crate) fn write_short(value: f32, text: &mut String) {
     if value.is_finite() {
         let digits = shortest_of_many(value.abs().into(), |read| read as f32 == value.abs());
         lay_out(value.is_sign_negative(), digits, -5..=13, text);

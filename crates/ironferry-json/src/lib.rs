@@ -9,6 +9,8 @@
 //! gives the path, once for all types. (`serde_path_to_error` wraps the deserializer and compiles each
 //! type a second time.)
 
+#![forbid(unsafe_code)]
+
 mod containers;
 mod de;
 mod decimal;
@@ -60,7 +62,7 @@ pub fn to_json<T: ?Sized + Serialize>(value: &T) -> Result<String, String> {
 }
 
 /// Writes behind a text what cannot fail to be written: texts, and `serde_json::Value`.
-pub(crate) fn append<T: ?Sized + Serialize>(text: &mut String, value: &T) {
+pub fn append<T: ?Sized + Serialize>(text: &mut String, value: &T) {
     let mut writer = Writer::new(std::mem::take(text));
     let written = value.serialize(&mut writer);
     debug_assert!(written.is_ok());
@@ -140,7 +142,7 @@ fn string_end(bytes: &[u8], open: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::*;
 
     #[derive(serde::Deserialize, Debug)]
     #[allow(dead_code)]

@@ -4,31 +4,32 @@ use std::fmt::{Arguments, Display, Write};
 
 use serde::ser::{self, Serialize, Serializer};
 
-use super::containers::Within;
-use super::fault::{Fault, Result};
-use super::number;
-use super::raw;
+use crate::containers::Within;
+use crate::fault::{Fault, Result};
+use crate::number;
+use crate::raw;
+use crate::string::plain;
 
 /// The text so far. A container that has nothing in it yet ends in its bracket, and nothing else
 /// ends in one: so no place needs to be kept.
-pub(super) struct Writer {
-    pub(super) text: String,
+pub(crate) struct Writer {
+    pub(crate) text: String,
     /// The next string is JSON already.
-    pub(super) raw: bool,
+    pub(crate) raw: bool,
 }
 
 impl Writer {
-    pub(super) const fn new(text: String) -> Self {
+    pub(crate) const fn new(text: String) -> Self {
         Self { text, raw: false }
     }
 
-    pub(super) fn separate(&mut self) {
+    pub(crate) fn separate(&mut self) {
         if !matches!(self.text.as_bytes().last(), Some(b'[' | b'{')) {
             self.text.push(',');
         }
     }
 
-    pub(super) fn name(&mut self, name: &str) {
+    pub(crate) fn name(&mut self, name: &str) {
         self.separate();
         self.string(name);
         self.text.push(':');
@@ -48,20 +49,23 @@ impl Writer {
     }
 
     fn escaped(&mut self, text: &str) {
-        let mut written = 0;
-        for (at, byte) in text.bytes().enumerate() {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        loop {
+            let start = at;
+            at += plain(bytes.get(at..).unwrap_or_default());
+            self.text.push_str(text.get(start..at).unwrap_or_default());
+            let Some(&byte) = bytes.get(at) else { break };
+            at += 1;
             let letter = match byte {
-                b'"' | b'\\' => byte,
                 8 => b'b',
                 b'\t' => b't',
                 b'\n' => b'n',
                 12 => b'f',
                 b'\r' => b'r',
                 0..0x20 => b'u',
-                _ => continue,
+                _ => byte,
             };
-            self.text.push_str(text.get(written..at).unwrap_or_default());
-            written = at + 1;
             self.text.push('\\');
             self.text.push(letter.into());
             if letter == b'u' {
@@ -70,7 +74,6 @@ impl Writer {
                 self.text.push(char::from(if low < 10 { b'0' + low } else { b'a' - 10 + low }));
             }
         }
-        self.text.push_str(text.get(written..).unwrap_or_default());
     }
 
     fn whole(&mut self, is_negative: bool, mut value: u64) {
@@ -87,7 +90,7 @@ impl Writer {
         if is_negative {
             self.text.push('-');
         }
-        self.text.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+        self.text.push_str(str::from_utf8(&digits[at..]).unwrap_or_default());
     }
 
     fn display(&mut self, value: Arguments<'_>) -> Result<()> {
@@ -98,7 +101,7 @@ impl Writer {
     }
 
     /// A key was written as a value from there on; what is not a string becomes one.
-    pub(super) fn end_key(&mut self, start: usize) -> Result<()> {
+    pub(crate) fn end_key(&mut self, start: usize) -> Result<()> {
         match self.text.as_bytes().get(start) {
             Some(b'"') => {}
             Some(b'-' | b'0'..=b'9' | b't' | b'f') => {

@@ -5,43 +5,43 @@ use std::str::FromStr;
 
 use serde::de::{Error as _, Expected, Unexpected};
 
-use super::fault::{Fault, Result};
-use super::number::{self, Number};
-use super::string::Text;
+use crate::fault::{Fault, Result};
+use crate::number::{self, Number};
+use crate::string::Text;
 
 /// Containers within containers, as `serde_json` counts them.
 const DEEPEST: u8 = 128;
 
 /// How far the innermost open container is read.
 #[derive(PartialEq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Opened,
     Within,
     Ended,
 }
 
-pub(super) struct Reader<'de> {
-    pub(super) text: &'de str,
+pub(crate) struct Reader<'de> {
+    pub(crate) text: &'de str,
     /// The next byte; after a fault, where it is.
-    pub(super) at: usize,
+    pub(crate) at: usize,
     deeper: u8,
-    pub(super) place: Place,
+    pub(crate) place: Place,
     /// What the last string said, when it had escapes.
-    pub(super) unescaped: String,
+    pub(crate) unescaped: String,
 }
 
 impl<'de> Reader<'de> {
-    pub(super) const fn new(text: &'de str) -> Self {
+    pub(crate) const fn new(text: &'de str) -> Self {
         Self { text, at: 0, deeper: DEEPEST, place: Place::Opened, unescaped: String::new() }
     }
 
     /// The byte here; 0, which no JSON has outside, is the end.
-    pub(super) fn peek(&self) -> u8 {
+    pub(crate) fn peek(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
 
     /// The first byte of what comes next.
-    pub(super) fn token(&mut self) -> u8 {
+    pub(crate) fn token(&mut self) -> u8 {
         loop {
             let byte = self.peek();
             if !matches!(byte, b' ' | b'\n' | b'\t' | b'\r') {
@@ -51,13 +51,13 @@ impl<'de> Reader<'de> {
         }
     }
 
-    pub(super) fn since(&self, start: usize) -> &'de str {
+    pub(crate) fn since(&self, start: usize) -> &'de str {
         self.text.get(start..self.at).unwrap_or_default()
     }
 
     /// The fault of what stands here, or of the text's end.
     #[cold]
-    pub(super) fn fault(&self, wrong: &str, within: &str) -> Fault {
+    pub(crate) fn fault(&self, wrong: &str, within: &str) -> Fault {
         if self.at < self.text.len() {
             Fault::syntax(format_args!("{wrong}"))
         } else {
@@ -66,12 +66,12 @@ impl<'de> Reader<'de> {
     }
 
     /// Nothing but space may follow.
-    pub(super) fn end(&mut self) -> Result<()> {
+    pub(crate) fn end(&mut self) -> Result<()> {
         self.token();
         self.ends()
     }
 
-    pub(super) fn ends(&self) -> Result<()> {
+    pub(crate) fn ends(&self) -> Result<()> {
         if self.at == self.text.len() {
             Ok(())
         } else {
@@ -79,7 +79,7 @@ impl<'de> Reader<'de> {
         }
     }
 
-    pub(super) fn open(&mut self) -> Result<()> {
+    pub(crate) fn open(&mut self) -> Result<()> {
         self.at += 1;
         self.deeper -= 1;
         self.place = Place::Opened;
@@ -90,7 +90,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Moves to the next element or key; false behind the end of the container.
-    pub(super) fn next(&mut self, close: u8) -> Result<bool> {
+    pub(crate) fn next(&mut self, close: u8) -> Result<bool> {
         if self.place == Place::Ended {
             return Ok(false);
         }
@@ -118,7 +118,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Moves behind the key and its colon; `None` behind the end of the object.
-    pub(super) fn key(&mut self) -> Result<Option<Text<'de>>> {
+    pub(crate) fn key(&mut self) -> Result<Option<Text<'de>>> {
         if !self.next(b'}')? {
             return Ok(None);
         }
@@ -128,12 +128,12 @@ impl<'de> Reader<'de> {
         Ok(Some(key))
     }
 
-    pub(super) fn key_opens(&self) -> Result<()> {
+    pub(crate) fn key_opens(&self) -> Result<()> {
         if self.peek() == b'"' { Ok(()) } else { Err(self.fault("key must be a string", "an object")) }
     }
 
     /// Moves behind the colon of a key.
-    pub(super) fn colon(&mut self) -> Result<()> {
+    pub(crate) fn colon(&mut self) -> Result<()> {
         if self.token() != b':' {
             return Err(self.fault("expected `:`", "an object"));
         }
@@ -142,7 +142,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Behind a container: it may hold no more than was taken.
-    pub(super) fn close(&mut self, close: u8) -> Result<()> {
+    pub(crate) fn close(&mut self, close: u8) -> Result<()> {
         if self.next(close)? {
             return Err(Fault::syntax(format_args!("trailing characters")));
         }
@@ -152,7 +152,7 @@ impl<'de> Reader<'de> {
     }
 
     /// `null`, `true`, `false`.
-    pub(super) fn literal(&mut self, word: &str) -> Result<()> {
+    pub(crate) fn literal(&mut self, word: &str) -> Result<()> {
         for byte in word.bytes() {
             if self.peek() != byte {
                 return Err(self.fault("expected ident", "a value"));
@@ -162,14 +162,14 @@ impl<'de> Reader<'de> {
         Ok(())
     }
 
-    pub(super) fn boolean(&mut self) -> Result<bool> {
+    pub(crate) fn boolean(&mut self) -> Result<bool> {
         let yes = self.peek() == b't';
         self.literal(if yes { "true" } else { "false" })?;
         Ok(yes)
     }
 
     /// The number that begins here.
-    pub(super) fn number(&mut self) -> Result<Number> {
+    pub(crate) fn number(&mut self) -> Result<Number> {
         let start = self.at;
         let whole = self.skip_number()?;
         number::read(self.since(start), whole)
@@ -177,7 +177,7 @@ impl<'de> Reader<'de> {
     }
 
     /// A whole number of a type that `Number` has no room for.
-    pub(super) fn long_number<T: FromStr>(&mut self, expected: &dyn Expected) -> Result<T> {
+    pub(crate) fn long_number<T: FromStr>(&mut self, expected: &dyn Expected) -> Result<T> {
         let start = match self.token() {
             b'-' | b'0'..=b'9' => self.at,
             _ => return Err(self.mismatch(expected)),
@@ -187,7 +187,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Moves behind a number; whether it is a whole one.
-    pub(super) fn skip_number(&mut self) -> Result<bool> {
+    pub(crate) fn skip_number(&mut self) -> Result<bool> {
         if self.peek() == b'-' {
             self.at += 1;
         }
@@ -225,13 +225,13 @@ impl<'de> Reader<'de> {
     }
 
     #[cold]
-    pub(super) fn unexpected(&self) -> Fault {
+    pub(crate) fn unexpected(&self) -> Fault {
         self.fault("expected value", "a value")
     }
 
     /// The fault of a value that is JSON and not what was expected.
     #[cold]
-    pub(super) fn mismatch(&mut self, expected: &dyn Expected) -> Fault {
+    pub(crate) fn mismatch(&mut self, expected: &dyn Expected) -> Fault {
         self.found(expected).unwrap_or_else(|fault| fault)
     }
 

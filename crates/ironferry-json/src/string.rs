@@ -1,14 +1,14 @@
 //! Strings: as they stand in the text, with their escapes undone, or skipped.
 
-use super::fault::{Fault, Result};
-use super::reader::Reader;
+use crate::fault::{Fault, Result};
+use crate::reader::Reader;
 
 /// A string: as it stands in the text, or `None` where it had escapes and is in `unescaped`.
-pub(super) type Text<'de> = Option<&'de str>;
+pub(crate) type Text<'de> = Option<&'de str>;
 
 impl<'de> Reader<'de> {
     /// The string that opens here.
-    pub(super) fn string(&mut self) -> Result<Text<'de>> {
+    pub(crate) fn string(&mut self) -> Result<Text<'de>> {
         self.at += 1;
         self.unescaped.clear();
         loop {
@@ -30,22 +30,13 @@ impl<'de> Reader<'de> {
 
     /// Moves to what ends the plain part of a string; whether it is an escape.
     fn plain(&mut self) -> Result<bool> {
-        let bytes = self.text.as_bytes();
-        while let Some(word) = bytes.get(self.at..).and_then(<[u8]>::first_chunk) {
-            if is_special(u64::from_le_bytes(*word)) {
-                break;
-            }
-            self.at += 8;
-        }
-        loop {
-            match self.peek() {
-                b'"' => return Ok(false),
-                b'\\' => return Ok(true),
-                0..0x20 => {
-                    let wrong = "control character (\\u0000-\\u001F) found while parsing a string";
-                    return Err(self.fault(wrong, "a string"));
-                }
-                _ => self.at += 1,
+        self.at += plain(self.text.as_bytes().get(self.at..).unwrap_or_default());
+        match self.peek() {
+            b'"' => Ok(false),
+            b'\\' => Ok(true),
+            _ => {
+                let wrong = "control character (\\u0000-\\u001F) found while parsing a string";
+                Err(self.fault(wrong, "a string"))
             }
         }
     }
@@ -101,7 +92,7 @@ impl<'de> Reader<'de> {
     }
 
     /// A string nobody reads may hold half a surrogate pair, which others send.
-    pub(super) fn skip_string(&mut self) -> Result<()> {
+    pub(crate) fn skip_string(&mut self) -> Result<()> {
         self.at += 1;
         while self.plain()? {
             self.at += 1;
@@ -117,13 +108,29 @@ impl<'de> Reader<'de> {
     }
 }
 
-/// Whether one of eight bytes is a quote, a backslash or a control character.
-const fn is_special(word: u64) -> bool {
+/// How many bytes come before a quote, a backslash or a control character.
+pub(crate) fn plain(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(word) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
+        let found = special(u64::from_le_bytes(*word));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    while bytes.get(at).is_some_and(|byte| !matches!(byte, 0..0x20 | b'"' | b'\\')) {
+        at += 1;
+    }
+    at
+}
+
+/// Of eight bytes the high bit of the first that is special; bits above it mean nothing.
+const fn special(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const fn has_zero(word: u64) -> u64 {
         word.wrapping_sub(ONES) & !word
     }
     let below_space = word.wrapping_sub(ONES * 0x20) & !word;
     let found = has_zero(word ^ (ONES * b'"' as u64)) | has_zero(word ^ (ONES * b'\\' as u64)) | below_space;
-    found & (ONES * 0x80) != 0
+    found & (ONES * 0x80)
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use ironferry::{Raw, from_json, to_json};
+use ironferry_json::{Raw, from_json, to_json};
 use proptest::prelude::*;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
