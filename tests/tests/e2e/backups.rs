@@ -196,6 +196,50 @@ async fn a_backup_that_was_changed_or_cannot_be_restored_changes_nothing() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_killed_half_way_leaves_nothing() -> Result<()> {
+    let (stack, db, _state) = empty("killed-source").await?;
+    // Rows that take their time, and more of them than the pipes on the way hold.
+    db.run(
+        "create function public.slowly(n integer) returns boolean language plpgsql as
+            $$ begin perform pg_sleep(0.05); return true; end $$;
+        create table public.slow (n integer check (public.slowly(n)), body text);
+        insert into public.slow select n, repeat(n::text, 50000) from generate_series(1, 20) n",
+    )
+    .await?;
+    let folder = Folder::new("killed")?;
+    let made = make(&Database::at(&stack.db_url())?, &folder.store(), None, &Progress::silent()).await?;
+    stack.stop().await;
+
+    let (stack, db, state) = empty("killed-target").await?;
+    let ferry = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| project().join("target"), PathBuf::from)
+        .join("debug/ferry");
+    let mut restoring = std::process::Command::new(ferry)
+        .arg("--state")
+        .arg(&state.0)
+        .args(["restore", "--local", &made.address])
+        .current_dir(project())
+        .spawn()?;
+    let at_work =
+        "select count(*) from pg_stat_activity where query ilike 'copy%' and application_name = 'ferry'";
+    let start = std::time::Instant::now();
+    while db.count(at_work, &[]).await? == 0 {
+        ensure!(start.elapsed().as_secs() < 60, "the rows are never copied");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    restoring.kill()?;
+    restoring.wait()?;
+    while db.count("select count(*) from pg_stat_activity where application_name = 'ferry'", &[]).await? > 0 {
+        ensure!(start.elapsed().as_secs() < 60, "psql stays");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let things = "select count(*) from pg_class where relnamespace = 'public'::regnamespace";
+    assert_eq!(db.count(things, &[]).await?, 0, "all of it or nothing");
+    stack.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bucket_keeps_backups_through_failures_and_lets_old_ones_go() -> Result<()> {
     let lab = Lab::start("backup-s3", &[]).await?;
     let db = lab.db().await?;

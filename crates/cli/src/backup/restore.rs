@@ -148,7 +148,7 @@ async fn load(
     progress: &Progress,
 ) -> Result<()> {
     let list = contents(folder, client, programs).await?;
-    let mut psql = Psql::start(programs, database)?;
+    let mut psql = Psql::start(programs, database).await?;
     let steps = async {
         psql.say("set statement_timeout = 0; set client_min_messages = warning;\n").await?;
         psql.say(&std::fs::read_to_string(folder.join(ROLES))?).await?;
@@ -223,7 +223,8 @@ impl Drop for Folder {
     }
 }
 
-/// A psql that runs all it is told in one transaction, and stops at the first error.
+/// A psql that runs all it is told in one transaction, and stops at the first error. The transaction is told too:
+/// with `--single-transaction` the end of the input commits, and so would the death of who talks to it.
 pub(crate) struct Psql {
     child: Child,
     input: Option<ChildStdin>,
@@ -231,16 +232,9 @@ pub(crate) struct Psql {
 }
 
 impl Psql {
-    pub(crate) fn start(programs: &Programs, database: &Database) -> Result<Self> {
+    pub(crate) async fn start(programs: &Programs, database: &Database) -> Result<Self> {
         let mut command = programs.on("psql", database);
-        command.args([
-            "--no-psqlrc",
-            "--quiet",
-            "--no-password",
-            "--single-transaction",
-            "--set=ON_ERROR_STOP=1",
-            "--file=-",
-        ]);
+        command.args(["--no-psqlrc", "--quiet", "--no-password", "--set=ON_ERROR_STOP=1", "--file=-"]);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -253,7 +247,9 @@ impl Psql {
             let _ = errors.read_to_end(&mut text).await;
             String::from_utf8_lossy(&text).into_owned()
         });
-        Ok(Self { input: child.stdin.take(), child, complaint })
+        let mut psql = Self { input: child.stdin.take(), child, complaint };
+        psql.say("begin;\n").await?;
+        Ok(psql)
     }
 
     pub(crate) async fn say(&mut self, statements: &str) -> Result<()> {
@@ -303,15 +299,15 @@ impl Psql {
 
     /// Commits when all was said; else goes back to where it began, and tells why.
     pub(crate) async fn end(mut self, said: Result<()>) -> Result<()> {
+        let said = match said {
+            Ok(()) => self.say("commit;\n").await,
+            failed => failed,
+        };
         let own = match said {
             // A broken pipe only says that psql ended early; psql says why.
             Err(error) if !is_broken_pipe(&error) => Some(error),
             _ => None,
         };
-        if own.is_some() {
-            // It must fail: at a plain end of its input it would commit a part.
-            let _ = self.say("\n\\.\nselect ferry_gives_up;\n").await;
-        }
         drop(self.input.take());
         let status = self.child.wait().await?;
         let complaint = self.complaint.await.unwrap_or_default();

@@ -178,7 +178,7 @@ impl Import {
     pub async fn load(&self, migration: &Path, target: &Database, progress: &Progress) -> Result<()> {
         let file = migration.file_stem().and_then(|name| name.to_str()).context("a migration has a name")?;
         let (version, name) = file.split_once('_').context("a migration's name begins with its version")?;
-        let mut psql = Psql::start(&self.programs, target)?;
+        let mut psql = Psql::start(&self.programs, target).await?;
         let steps = async {
             psql.say("set statement_timeout = 0; set client_min_messages = warning;\n").await?;
             progress.show(1, 3, "tables and functions");
