@@ -20,10 +20,18 @@ select statement from (
     join pg_catalog.pg_roles as member on member.oid = membership.member
     where (membership.roleid in (select oid from own) and member.rolname = 'authenticator') or membership.member in (select oid from own)
     union all
-    select 3, format('alter role %I set %s = %L;', own.rolname, split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1))
+    select 3, format('alter role %I set %s = %s;', own.rolname, parts.name, case
+        -- Lists of names, which one literal would make one name.
+        when parts.name in ('search_path', 'temp_tablespaces', 'local_preload_libraries', 'session_preload_libraries') then (
+            select string_agg(quote_literal(coalesce(replace(found[1], '""', '"'), found[2])), ', ')
+            from regexp_matches(parts.value, '"((?:[^"]|"")*)"|([^,"[:space:]]+)', 'g') as found
+        )
+        else quote_literal(parts.value)
+    end)
     from pg_catalog.pg_db_role_setting as settings
     join own on own.oid = settings.setrole
     cross join lateral unnest(settings.setconfig) as setting
+    cross join lateral (select split_part(setting, '=', 1), substr(setting, strpos(setting, '=') + 1)) as parts (name, value)
     where settings.setdatabase = 0
 ) as statements
 order by step, statement
