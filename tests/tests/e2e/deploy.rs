@@ -172,6 +172,17 @@ async fn what_would_not_work_is_not_deployed_and_what_does_not_work_says_how_to_
     assert_eq!(hosted.ask(MIGRATED).await?, "false", "not even the migrations");
     hosted.end().await?;
 
+    // Rotated meanwhile, on another machine.
+    let others = [("SERVICE_API_KEY", "another"), ALL_SET[1]];
+    let hosted = Hosted::start("deploy-outdated", &others).await?;
+    let before = hosted.ask(VAULT_KEY).await?;
+    let refused = hosted.deploy(&[]).await?;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(told(&refused).contains("SECRET_DIFFERS"), "{}", told(&refused));
+    assert_eq!(hosted.management.writes(), [""; 0]);
+    assert_eq!(hosted.ask(VAULT_KEY).await?, before, "pg_cron shows what the functions take");
+    hosted.end().await?;
+
     let hosted = Hosted::start("deploy-back", &ALL_SET).await?;
     hosted.management.set_outage(true);
     let failed = hosted.deploy(&[]).await?;

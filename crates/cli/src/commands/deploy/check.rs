@@ -8,8 +8,11 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::commands::doctor::{Finding, Severity, files};
 use crate::commands::platform::Platform;
+use crate::commands::secrets::digest_of;
 use crate::commands::shims::{Shim, is_needed};
 use crate::stack::tools;
+
+const SERVICE_KEY: &str = "SERVICE_API_KEY";
 
 /// Builds the modules with the project's own script.
 pub(super) fn build(project: &Path, shims: &[Shim]) -> Result<()> {
@@ -23,7 +26,12 @@ pub(super) fn build(project: &Path, shims: &[Shim]) -> Result<()> {
 }
 
 /// Modules and `verify_jwt`, types, sizes, secrets. Only errors are in the way.
-pub(super) fn all(project: &Path, shims: &[Shim], platform: &Platform) -> Result<Vec<Finding>> {
+pub(super) fn all(
+    project: &Path,
+    shims: &[Shim],
+    platform: &Platform,
+    service_keys: Option<&str>,
+) -> Result<Vec<Finding>> {
     let mut findings = files::look(project, shims)?;
     findings.retain(|finding| finding.severity == Severity::Error);
     if findings.is_empty() {
@@ -33,7 +41,9 @@ pub(super) fn all(project: &Path, shims: &[Shim], platform: &Platform) -> Result
         let sizes = ["run", "--quiet", "--allow-read", "scripts/bundle.ts", "sizes"];
         findings.extend(deno(project, "WASM_SIZE", &sizes, shims, |shim| shim.name.clone())?);
     }
-    findings.extend(secrets(shims, &platform.secrets()?));
+    let set = platform.secrets()?;
+    findings.extend(secrets(shims, &set));
+    findings.extend(service_key(service_keys, &set));
     Ok(findings)
 }
 
@@ -49,6 +59,17 @@ fn deno(
     let output = command.output().context("starting Deno")?;
     let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
     Ok((!output.status.success()).then(|| Finding::error(code, "functions", said, "mend what it says")))
+}
+
+/// The Vault's key is what pg_cron shows: one that the functions do not take would stop every job.
+fn service_key(here: Option<&str>, set: &BTreeMap<String, String>) -> Option<Finding> {
+    let there = set.get(SERVICE_KEY)?;
+    if digest_of(here?) == *there {
+        return None;
+    }
+    let what = format!("{SERVICE_KEY} is another one here than the project's functions have");
+    let mend = "take over the one that is in use, or finish `ferry secrets rotate`; `ferry secrets push` sets this one";
+    Some(Finding::error("SECRET_DIFFERS", SERVICE_KEY, what, mend))
 }
 
 fn secrets(shims: &[Shim], set: &BTreeMap<String, String>) -> Vec<Finding> {

@@ -53,6 +53,8 @@ struct Plan<'a> {
     platform: Platform,
     remote: Remote,
     database: String,
+    /// `SERVICE_API_KEY` as it is set here: one key, or several separated by commas.
+    service_keys: Option<String>,
     /// What the Vault shall hold.
     vault: Vec<(&'static str, String)>,
     deployed: BTreeMap<String, u64>,
@@ -64,7 +66,7 @@ pub(super) fn run(arguments: &Arguments, place: &Place, project: &Path) -> Resul
     if !arguments.no_build {
         check::build(project, &plan.shims)?;
     }
-    let findings = check::all(project, &plan.shims, &plan.platform)?;
+    let findings = check::all(project, &plan.shims, &plan.platform, plan.service_keys.as_deref())?;
     if !findings.is_empty() {
         doctor::print(&findings);
         anstream::eprintln!("{} nothing was deployed", paint::bad("error:"));
@@ -97,8 +99,8 @@ impl<'a> Plan<'a> {
         let remote = Remote::find(&Target { url: Some(url.clone()), local: false }, place)?;
         let platform = Platform::find(arguments.project_ref.as_deref(), &mut set, project)?;
         let mut vault = vec![("project_url", url.trim_end_matches('/').to_owned())];
-        let key = set.get("SERVICE_API_KEY")?;
-        let key = key.as_deref().and_then(|keys| keys.split(',').map(str::trim).find(|key| !key.is_empty()));
+        let service_keys = set.get("SERVICE_API_KEY")?;
+        let key = service_keys.as_deref().and_then(|keys| keys.split(',').map(str::trim).find(|key| !key.is_empty()));
         vault.extend(key.map(|key| ("service_api_key", key.to_owned())));
         let database = arguments.database.find(place)?;
         let migrations = block_on(async {
@@ -109,7 +111,7 @@ impl<'a> Plan<'a> {
         let good =
             place.stack.as_ref().map_or_else(|| project.join(".ferry"), |folder| folder.path().to_owned());
         let good = good.join("deployed");
-        Ok(Self { project, good, shims, platform, remote, database, vault, deployed, migrations })
+        Ok(Self { project, good, shims, platform, remote, database, service_keys, vault, deployed, migrations })
     }
 
     fn print(&self) {

@@ -193,7 +193,7 @@ impl Comparison {
 }
 
 /// What the platform tells of a secret.
-fn digest_of(value: &str) -> String {
+pub(super) fn digest_of(value: &str) -> String {
     hex(&Sha256::digest(value))
 }
 
