@@ -146,7 +146,8 @@ async fn what_is_destroyed_comes_back_on_another_stack() -> Result<()> {
     assert_eq!(db.count("select count(*) from cron.job where active", &[]).await?, 0, "jobs are at rest");
     let may = "select count(*) from pg_roles where rolname = 'reporter' and has_table_privilege(oid, 'public.companies', 'select')";
     assert_eq!(db.count(may, &[]).await?, 1, "roles and their grants are there");
-    let set = "select array_to_string(setconfig, '; ') from pg_db_role_setting where setrole = 'reporter'::regrole";
+    let set =
+        "select array_to_string(setconfig, '; ') from pg_db_role_setting where setrole = 'reporter'::regrole";
     assert_eq!(db.text(set, &[]).await?, "search_path=\"Odd Schema\", public, \"\"; statement_timeout=7s");
     stack.stop().await;
     Ok(())

@@ -100,7 +100,9 @@ impl<'a> Plan<'a> {
         let platform = Platform::find(arguments.project_ref.as_deref(), &mut set, project)?;
         let mut vault = vec![("project_url", url.trim_end_matches('/').to_owned())];
         let service_keys = set.get("SERVICE_API_KEY")?;
-        let key = service_keys.as_deref().and_then(|keys| keys.split(',').map(str::trim).find(|key| !key.is_empty()));
+        let key = service_keys
+            .as_deref()
+            .and_then(|keys| keys.split(',').map(str::trim).find(|key| !key.is_empty()));
         vault.extend(key.map(|key| ("service_api_key", key.to_owned())));
         let database = arguments.database.find(place)?;
         let migrations = block_on(async {
@@ -111,7 +113,18 @@ impl<'a> Plan<'a> {
         let good =
             place.stack.as_ref().map_or_else(|| project.join(".ferry"), |folder| folder.path().to_owned());
         let good = good.join("deployed");
-        Ok(Self { project, good, shims, platform, remote, database, service_keys, vault, deployed, migrations })
+        Ok(Self {
+            project,
+            good,
+            shims,
+            platform,
+            remote,
+            database,
+            service_keys,
+            vault,
+            deployed,
+            migrations,
+        })
     }
 
     fn print(&self) {
