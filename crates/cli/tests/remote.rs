@@ -178,7 +178,7 @@ async fn nobody_there_and_no_answer_are_told_apart() {
     let remote = remote(&silent.url, &keys).patient_for(Duration::from_millis(200));
     let error = remote.function(Method::GET, "health", None).await.expect_err("no answer");
     assert_eq!(error, RemoteError::TimedOut { url: silent.url.clone(), within: Duration::from_millis(200) });
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,9 +65,8 @@ async fn functions_get_the_hosted_path_and_environment_and_come_back_when_killed
 
     let before = stack.function_pid("echo").context("it runs")?;
     assert_eq!(get(&format!("{echo}?exit"), &[]).await?.0, 500);
-    let start = Instant::now();
+    // The gateway waits for the next one.
     assert_eq!(get(&echo, &[]).await?.0, 200);
-    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
     assert_ne!(stack.function_pid("echo"), Some(before));
 
     stack.stop_part("echo").await?;
@@ -222,7 +221,7 @@ async fn the_database_may_go_away_and_come_back() -> Result<()> {
     project.stack.start_part("postgres").await?;
     let start = Instant::now();
     while get(&things, &key).await?.0 != 200 {
-        anyhow::ensure!(start.elapsed() < Duration::from_secs(10), "the REST server stays away");
+        anyhow::ensure!(start.elapsed() < Duration::from_mins(1), "the REST server stays away");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     project

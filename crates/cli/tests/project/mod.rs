@@ -139,7 +139,7 @@ impl Project {
             if wanted(&answer) {
                 return Ok(answer);
             }
-            if start.elapsed() > Duration::from_secs(10) {
+            if start.elapsed() > Duration::from_mins(1) {
                 bail!("still {answer}");
             }
             tokio::time::sleep(Duration::from_millis(30)).await;

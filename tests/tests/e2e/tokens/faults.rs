@@ -33,7 +33,7 @@ async fn a_redis_that_fails_in_any_way_changes_nothing_and_is_told_apart() -> Re
         let started = Instant::now();
         let (got, said) = call(&lab, "?action=sync").await?;
         assert_eq!((got, said["code"].as_str()), (status, Some(code)), "{fault:?}: {said}");
-        assert!(started.elapsed() < Duration::from_secs(10), "{fault:?} took {:?}", started.elapsed());
+        assert!(started.elapsed() < Duration::from_secs(30), "{fault:?} took {:?}", started.elapsed());
         let said = done(&lab, "?action=status").await?;
         assert_eq!(
             (&said["status"]["redis_tokens"], &said["status"]["redis_error"]),
