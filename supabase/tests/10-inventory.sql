@@ -128,9 +128,9 @@ select set_eq(
     $$ select name from our_functions where has_function_privilege('service_role', oid, 'execute') $$,
     array[
         'collect_dex_claim(uuid,text,integer,integer)', 'collect_dex_claim_one(uuid,text,uuid,integer)',
-        'collect_dex_finish(uuid,uuid,boolean,integer,text)', 'collect_dex_release(uuid,uuid[])',
+        'collect_dex_finish(uuid,uuid,boolean,integer,text,timestamp with time zone,text)', 'collect_dex_release(uuid,uuid[])',
         'collect_dex_end(uuid,text,jsonb,text)', 'collect_dex_unseen(uuid,bigint[])', 'collect_dex_store(uuid,json)',
-        'collect_credentials_save(uuid,text,text,text,text,uuid)', 'collect_credentials_checked(uuid,text)',
+        'collect_credentials_save(uuid,text,text,text,text,uuid)',
         'dex_last_4hrs(machines)', 'collect_dex_around(uuid,json)', 'private.company_timezone(jsonb)',
         'dex_sales_by_day(date,date,uuid,uuid)', 'dex_sales_by_machine(date,date,uuid)', 'dex_sales_by_product(date,date,uuid,uuid)',
         'dex_events_acknowledge(bigint[])', 'machine_cash_collected(uuid,bigint,timestamp with time zone)',

@@ -1,7 +1,7 @@
 -- Logins: sealed or refused, and read by the collector only.
 begin;
 \ir support/accounts.psql
-select plan(21);
+select plan(24);
 
 select tests.create_company('north', 'anna');
 select tests.create_company('south', 'boris');
@@ -46,21 +46,34 @@ select lives_ok(
     'one user may save the logins of two companies'
 );
 select tests.clear();
-update public.collection_state set next_due_at = 'infinity' where company_id = tests.company_id('north');
+insert into public.machines (company_id, case_serial) values (tests.company_id('north'), 'CSA1');
+create function tests.collect(success boolean, problem text, used text) returns text
+language plpgsql as $$
+begin
+    perform public.collect_dex_claim_one(tests.run_id(1), 'cron', tests.company_id('north'), 150);
+    perform public.collect_dex_finish(tests.run_id(1), tests.company_id('north'), success, 0, problem, null, used);
+    return (select validation_status from public.user_credentials where company_id = tests.company_id('north'));
+end;
+$$;
+grant execute on function tests.collect to public;
 select tests.as_service();
-select public.collect_credentials_checked(tests.company_id('north'), 'invalid');
-select results_eq(
-    $$ select validation_status from public.user_credentials where company_id = tests.company_id('north') $$,
-    array['invalid'], 'a login that the site refuses is marked'
+select is(
+    tests.collect(false, 'LOGIN_REFUSED: the DEX site refuses the login', tests.sealed('B')), 'valid',
+    'a login that was saved while the one before was refused is not marked'
 );
-select results_eq(
-    $$ select next_due_at from public.collection_state where company_id = tests.company_id('north') $$,
-    array['infinity'::timestamptz], 'which is no reason to try again at once'
+select is(
+    tests.collect(false, 'SITE_TIMEOUT: the DEX site does not answer', tests.sealed()), 'valid', 'nor one that the site has not seen'
 );
-select throws_ok(
-    $$ select public.collect_credentials_checked(tests.company_id('north'), 'perhaps') $$,
-    '23514', null, 'only known verdicts are stored'
+select is(
+    tests.collect(false, 'LOGIN_REFUSED: the DEX site refuses the login', tests.sealed()), 'invalid', 'but the one that it refuses'
 );
+select cmp_ok(
+    (select next_due_at from public.collection_state where company_id = tests.company_id('north')), '>', now() + interval '10 minutes',
+    'which is no reason to try again at once'
+);
+select is(tests.collect(true, null, tests.sealed('B')), 'invalid', 'another one''s success is not its own');
+select is(tests.collect(true, null, tests.sealed()), 'valid', 'one that the site takes again is valid again');
+select tests.collect(false, 'LOGIN_REFUSED: the DEX site refuses the login', tests.sealed());
 
 -- Refused
 

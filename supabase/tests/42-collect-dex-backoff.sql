@@ -1,7 +1,7 @@
--- When a company is next due: after a success, after failures, after a login was mended.
+-- When a company is next due, and from where: after a success, after failures, after a login was mended.
 begin;
 \ir support/accounts.psql
-select plan(20);
+select plan(28);
 
 select tests.only_ours_are_due();
 select tests.create_company('north', 'anna');
@@ -70,6 +70,37 @@ select cmp_ok(
 );
 select tests.collect(61, true);
 select is(tests.minutes_until_due(), 4.5, 'the first success ends it');
+
+-- Where the next collection begins
+
+create function tests.days_back(run integer) returns numeric
+language sql as $$
+    select round(extract(epoch from now() - claim.collect_from) / 86400, 2)
+    from public.collect_dex_claim_one(tests.run_id(run), 'cron', tests.company_id('north'), 150) as claim;
+$$;
+create function tests.collect_all_but(run integer, failed_from timestamptz) returns boolean
+language sql as $$
+    select public.collect_dex_finish(tests.run_id(run), tests.company_id('north'), true, 5, p_failed_from => failed_from)
+    from public.collect_dex_claim_one(tests.run_id(run), 'cron', tests.company_id('north'), 150);
+$$;
+select is(tests.days_back(70), 2.00, 'two days before a success, because captures come late');
+update public.collection_state set collect_from = now() - interval '12 days' where company_id = tests.company_id('north');
+select public.collect_dex_finish(tests.run_id(70), tests.company_id('north'), false, 0, 'TOO_MANY_REQUESTS: later');
+select is(tests.days_back(71), 12.00, 'where it was, after a failure: an outage may be long');
+select public.collect_dex_release(tests.run_id(71), array[tests.company_id('north')]);
+select tests.collect_all_but(72, now() - interval '9 days');
+select is(tests.days_back(73), 9.00, 'with the oldest capture that failed, when others were stored');
+select tests.collect_all_but(73, now() - interval '1 hour');
+select is(tests.days_back(74), 2.00, 'unless it is within the two days');
+select tests.collect_all_but(74, now() - interval '300 days');
+select is(tests.days_back(75), 30.00, 'one that fails for ever is given up after 30 days');
+update public.collection_state set collect_from = null, last_succeeded_at = null where company_id = tests.company_id('north');
+select is(tests.days_back(75), 30.00, 'the first one goes 30 days back');
+update public.collection_state set collect_from = now() - interval '33 days' where company_id = tests.company_id('north');
+select is(tests.days_back(75), 33.00, 'and stays there until it succeeds, so that the list does not move between its calls');
+update public.collection_state set collect_from = now() - interval '38 days' where company_id = tests.company_id('north');
+select is(tests.days_back(75), 30.00, 'for a week');
+select public.collect_dex_release(tests.run_id(75), array[tests.company_id('north')]);
 
 -- A lease that never comes to an end, by an argument that makes no sense
 

@@ -9,7 +9,7 @@ import { type Budget, call } from "./store.ts";
 export interface Claim {
   company_id: string;
   company_name: string;
-  last_succeeded_at: string | null;
+  collect_from: string;
   username_encrypted: string | null;
   password_encrypted: string | null;
   site_url: string | null;
@@ -20,6 +20,8 @@ export interface Collected {
   recordsCollected: number;
   machinesUpdated: number;
   errors?: { dexId: number; error: string }[];
+  /** When the oldest of them was made. */
+  failedFrom?: string;
 }
 
 const HOUR = 3_600_000;
@@ -28,7 +30,7 @@ const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** Undefined when the budget ended it. */
 export async function collect(budget: Budget, claim: Claim): Promise<Collected | undefined> {
-  const { company_id, last_succeeded_at } = claim;
+  const { company_id } = claim;
   const secret = (part: string, sealed: string | null) =>
     open(`user_credentials/${company_id}/${part}`, sealed!);
   const email = secret("username", claim.username_encrypted);
@@ -36,10 +38,8 @@ export async function collect(budget: Budget, claim: Claim): Promise<Collected |
   const session = new Session(budget, claim.site_url!.replace(/\/+$/, ""), email, password);
   await session.login();
 
-  const first = last_succeeded_at === null
-    ? Date.now() - 30 * 24 * HOUR
-    : Date.parse(last_succeeded_at) - 48 * HOUR;
-  const listed = await session.list(new Date(first), new Date(Date.now() + 24 * HOUR));
+  const now = Date.now();
+  const listed = await session.list(new Date(claim.collect_from), new Date(now + 24 * HOUR));
   const collected: Collected = { recordsCollected: 0, machinesUpdated: 0 };
   if (listed.length === 0) return collected;
   budget.spend();
@@ -76,8 +76,10 @@ export async function collect(budget: Budget, claim: Claim): Promise<Collected |
     if (!isOpen) return undefined;
   }
   collected.machinesUpdated = machines.size;
-  if (errors.length > 0) collected.errors = errors;
-  if (errors.length > 0 && errors.length === rows.length) {
+  if (errors.length === 0) return collected;
+  collected.errors = errors;
+  collected.failedFrom = rows.find((row) => errors.some((one) => one.dexId === row.dex_id))?.captured_at;
+  if (errors.length === rows.length && Date.parse(rows.at(-1)!.captured_at) > now - 48 * HOUR) {
     throw new Error(`CAPTURES_FAILED: ${errors[0].error}`);
   }
   return collected;

@@ -108,9 +108,11 @@ async function collectCompany(id: string, budget: Budget, claim: Claim): Promise
       await call("collect_dex_release", { p_run_id: id, p_company_ids: [company_id] });
       return { company_id, company_name, success: true };
     }
-    const p_records = collected.recordsCollected;
-    await call("collect_dex_finish", { ...finish, p_success: true, p_records });
-    return { company_id, company_name, success: true, ...collected };
+    const { failedFrom: p_failed_from, ...counted } = collected;
+    const p_records = counted.recordsCollected;
+    const p_login = claim.username_encrypted;
+    await call("collect_dex_finish", { ...finish, p_success: true, p_records, p_failed_from, p_login });
+    return { company_id, company_name, success: true, ...counted };
   } catch (error) {
     const p_error = error instanceof Error ? error.message : JSON.stringify(error);
     await call("collect_dex_finish", { ...finish, p_success: false, p_records: 0, p_error });

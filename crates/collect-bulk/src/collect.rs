@@ -1,7 +1,7 @@
 //! Collects the caller's company, now, whether it is due or not.
 
 use dex_collector::company::CaptureError;
-use dex_collector::{Batch, Budget, Collected, Trigger, company, store};
+use dex_collector::{Batch, Budget, Claim, Collected, Trigger, company, store};
 use ironferry::{Context, Error, Request, Response, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -61,7 +61,7 @@ pub(crate) async fn collect(request: &Request, cx: &Context) -> Result<Response>
     let run_id = delegated.clone().unwrap_or_else(|| cx.uuid());
 
     let claim = store::claim_one(cx, &run_id, Trigger::Manual, &caller.company_id).await?;
-    if let Some(reason) = claim.skip_reason {
+    if let Some(reason) = &claim.skip_reason {
         return Err(
             Error::bad_request(format!("the company cannot be collected: {reason}")).code("NOT_COLLECTABLE")
         );
@@ -69,7 +69,7 @@ pub(crate) async fn collect(request: &Request, cx: &Context) -> Result<Response>
     let budget = Budget::new(cx)?;
     let outcome = company::collect(cx, &budget, &claim, Batch { limit: Some(limit), offset }).await;
     if delegated.is_none() {
-        finish(cx, &run_id, &caller.company_id, &outcome).await?;
+        finish(cx, &run_id, &claim, &outcome).await?;
     }
     let collected = outcome?;
     Response::json(200, &reply(collected, limit, offset))
@@ -81,19 +81,9 @@ fn delegating_run(request: &Request, cx: &Context) -> Option<String> {
     cx.shows_service_key().then(|| run_id.to_owned())
 }
 
-async fn finish(cx: &Context, run_id: &str, company_id: &str, outcome: &Result<Collected>) -> Result<()> {
+async fn finish(cx: &Context, run_id: &str, claim: &Claim, outcome: &Result<Collected>) -> Result<()> {
     let records = outcome.as_ref().map_or(0, |collected| collected.records);
-    if let Err(error) = outcome
-        && error.as_code() == "LOGIN_REFUSED"
-    {
-        store::mark_login(cx, company_id, "invalid").await?;
-    }
-    match outcome {
-        Ok(Collected { next_offset: Some(_), .. }) => store::release(cx, run_id, &[company_id]).await?,
-        outcome => {
-            store::finish(cx, run_id, company_id, records, outcome.as_ref().err()).await?;
-        }
-    }
+    store::finish(cx, run_id, claim, outcome).await?;
     let summary = json!({
         "companiesProcessed": 1,
         "successfulCollections": usize::from(outcome.is_ok()),

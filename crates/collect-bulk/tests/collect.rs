@@ -11,8 +11,12 @@ const PAGE: &str = r#"<html><head><meta name="csrf-token" content="token-1"></he
 const DEX: &str = "DXS*ABC0000001*VA*V0/6*1\r\nST*001*0001\r\nID1*S1*M1\r\nVA1*100*1\r\nG85*0000\r\nSE*5*0001\r\nDXE*1*1\r\n";
 
 fn row(id: i64, serial: &str) -> Value {
+    row_of("2026-01-01", id, serial)
+}
+
+fn row_of(day: &str, id: i64, serial: &str) -> Value {
     json!({
-        "dexRaw": { "id": id, "created": "2026-01-01 08:30:00", "firmware": "1.8" },
+        "dexRaw": { "id": id, "created": format!("{day} 08:30:00"), "firmware": "1.8" },
         "devices": { "caseSerial": serial },
     })
 }
@@ -60,7 +64,7 @@ fn site(app: App) -> App {
 fn company(app: App) -> App {
     let (username, password) = sealed_login();
     let claim = json!([{
-        "company_id": COMPANY, "company_name": "Acme Vending", "last_succeeded_at": null,
+        "company_id": COMPANY, "company_name": "Acme Vending", "collect_from": "2025-12-02T00:00:00.5+00:00",
         "username_encrypted": username, "password_encrypted": password, "site_url": SITE, "skip_reason": null,
     }]);
     app.secret("CREDENTIALS_ENCRYPTION_KEYS", KEYS)
@@ -68,7 +72,6 @@ fn company(app: App) -> App {
         .rpc("collect_dex_finish", Answer::json(true))
         .rpc("collect_dex_release", Answer::status(204, ""))
         .rpc("collect_dex_end", Answer::status(204, ""))
-        .rpc("collect_credentials_checked", Answer::status(204, ""))
 }
 
 #[test]
@@ -188,6 +191,75 @@ fn a_capture_that_fails_does_not_stop_the_others() {
 }
 
 #[test]
+fn the_next_collection_begins_with_the_oldest_capture_that_failed() {
+    let refused = json!([
+        { "dex_id": 2, "outcome": "rejected", "error": "another call stored a capture of this machine meanwhile" },
+        { "dex_id": 3, "outcome": "stored" },
+    ]);
+    let app = company(site(App::new(collect_bulk::handle)))
+        .rpc("collect_dex_unseen", Answer::json(json!([2, 3, 4])))
+        .rpc("collect_dex_store", Answer::json(refused))
+        .on("POST", "/dex/getRawDex/4", Answer::status(500, ""))
+        .on("POST", "/dex/getRawDex/", dex())
+        .on(
+            "POST",
+            "dex.example.com/dex",
+            list(&[
+                row_of("2025-12-20", 4, "0042"),
+                row_of("2025-12-03", 1, "0042"),
+                row_of("2025-12-04", 2, "0042"),
+                row_of("2025-12-05", 3, "0042"),
+            ]),
+        );
+    assert_eq!(app.send("POST", "/collect-bulk", &service(), "").json()["recordsCount"], 1);
+    let asked = app.calls();
+    let listing =
+        asked.iter().find(|call| call.url == format!("{SITE}/dex") && call.method == "POST").unwrap();
+    let form = String::from_utf8_lossy(&listing.body);
+    assert!(form.contains("startDateVal=2025%2D12%2D02T00%3A00%3A00%2B00%3A00"), "{form}");
+    let finished = &app.rpc_calls("collect_dex_finish")[0];
+    assert_eq!(
+        (&finished["p_success"], &finished["p_failed_from"]),
+        (&json!(true), &json!("2025-12-04T08:30:00Z"))
+    );
+    assert!(
+        finished["p_login"].as_str().unwrap().starts_with("v1.k1."),
+        "and the login was taken: {finished}"
+    );
+}
+
+#[test]
+fn old_captures_that_fail_again_do_not_make_their_company_fail() {
+    for (day, status) in [("2025-12-20", 200), ("2025-12-31", 502)] {
+        let app = company(site(App::new(collect_bulk::handle)))
+            .rpc("collect_dex_unseen", Answer::json(json!([1])))
+            .on("POST", "/dex/getRawDex/", Answer::status(500, ""))
+            .on("POST", "dex.example.com/dex", list(&[row_of(day, 1, "0042")]));
+        assert_eq!(app.send("POST", "/collect-bulk", &service(), "").status(), status, "{day}");
+    }
+}
+
+#[test]
+fn a_site_that_refuses_all_is_not_asked_for_the_rest() {
+    for (answer, code) in
+        [(Answer::status(429, ""), "TOO_MANY_REQUESTS"), (Answer::status(419, ""), "SESSION_REFUSED")]
+    {
+        let app = company(site(App::new(collect_bulk::handle)))
+            .rpc("collect_dex_unseen", Answer::json(json!([1, 2, 3])))
+            .rpc("collect_dex_store", Answer::json(json!([{ "dex_id": 1, "outcome": "stored" }])))
+            .on("POST", "/dex/getRawDex/1", dex())
+            .on("POST", "/dex/getRawDex/2", answer)
+            .on("POST", "/dex/getRawDex/3", dex())
+            .on("POST", "dex.example.com/dex", list(&[row(1, "0042"), row(2, "0042"), row(3, "0042")]));
+        let reply = app.send("POST", "/collect-bulk", &service(), "").json();
+        assert_eq!(reply["code"], code);
+        assert!(!app.calls().iter().any(|call| call.url.ends_with("/getRawDex/3")));
+        assert_eq!(app.rpc_calls("collect_dex_store").len(), 1, "what came until then is stored");
+        assert_eq!(app.rpc_calls("collect_dex_finish")[0]["p_success"], false);
+    }
+}
+
+#[test]
 fn each_fault_of_the_site_has_its_status_and_code() {
     let html = Answer::status(200, "<html>").header("content-type", "text/html");
     for (answer, status, code) in [
@@ -215,7 +287,9 @@ fn a_refused_login_is_noted() {
         .on("POST", "dex.example.com/login", Answer::status(302, "").header("location", "/login"));
     let reply = app.send("POST", "/collect-bulk", &service(), "");
     assert_eq!((reply.status(), reply.json()["code"].as_str()), (502, Some("LOGIN_REFUSED")));
-    assert_eq!(app.rpc_calls("collect_credentials_checked")[0]["p_status"], "invalid");
+    let finished = &app.rpc_calls("collect_dex_finish")[0];
+    assert_eq!(finished["p_error"], "LOGIN_REFUSED: the DEX site refuses the login");
+    assert!(finished["p_login"].as_str().unwrap().starts_with("v1.k1."), "{finished}");
 }
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
@@ -303,7 +377,7 @@ fn a_sealed_login_opens_for_its_own_company_and_key_ring_only() {
     let claim = |company: &str| {
         Answer::json(json!([{
             "company_id": company, "company_name": "x", "username_encrypted": username, "password_encrypted": password,
-            "site_url": SITE, "skip_reason": null, "last_succeeded_at": null,
+            "site_url": SITE, "skip_reason": null, "collect_from": "2025-12-02T00:00:00+00:00",
         }]))
     };
     let another_ring = "k2:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";

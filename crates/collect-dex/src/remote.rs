@@ -34,7 +34,7 @@ struct Bulk {
     batching: Option<Batching>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Batching {
     has_more: bool,
@@ -64,9 +64,7 @@ pub(crate) async fn collect(
         total.records += bulk.records_count;
         total.machines += bulk.machines_updated;
         total.errors.extend(bulk.errors);
-        let Some(batching) = bulk.batching else {
-            return Ok(total);
-        };
+        let batching = bulk.batching.unwrap_or_default();
         total.available = batching.total_available;
         match batching.next_offset {
             Some(next) if batching.has_more && next > offset => offset = next,
@@ -74,7 +72,14 @@ pub(crate) async fn collect(
                 return Err(Error::bad_gateway(format!("SITE_URL goes from offset {offset} to {next}"))
                     .code("SITE_PROTOCOL"));
             }
-            _ => return Ok(total),
+            _ => {
+                total.is_whole = true;
+                // How old a capture is that failed, is not told: the next collection begins where this one did.
+                if !total.errors.is_empty() {
+                    total.failed_from = Some(claim.collect_from()?);
+                }
+                return Ok(total);
+            }
         }
     }
 }

@@ -131,16 +131,7 @@ impl Run {
             Err(error) => CompanyResult::failed(&claim, error),
         };
         self.budget.spend();
-        let noted = match &outcome {
-            // The budget ended it: it stays due and the next tick goes on.
-            Ok(Collected { next_offset: Some(_), .. }) => {
-                store::release(&self.cx, &self.id, &[&claim.company_id]).await.map(|()| true)
-            }
-            outcome => {
-                let records = result.records_collected;
-                store::finish(&self.cx, &self.id, &claim.company_id, records, outcome.as_ref().err()).await
-            }
-        };
+        let noted = store::finish(&self.cx, &self.id, &claim, &outcome).await;
         let mut fields = json!({
             "run": self.id,
             "company": claim.company_id,
@@ -166,16 +157,10 @@ impl Run {
     }
 
     async fn fetch(&self, claim: &Claim) -> Result<Collected> {
-        let outcome = match self.cx.secret("SITE_URL") {
+        match self.cx.secret("SITE_URL") {
             Some(site) => remote::collect(&self.cx, &self.budget, site.expose(), &self.id, claim).await,
             None => company::collect(&self.cx, &self.budget, claim, Batch::default()).await,
-        };
-        if let Err(error) = &outcome
-            && error.as_code() == "LOGIN_REFUSED"
-        {
-            store::mark_login(&self.cx, &claim.company_id, "invalid").await?;
         }
-        outcome
     }
 
     async fn report(&self, summary: &Summary, failure: Option<&ironferry::Error>, ms: i128) {

@@ -10,7 +10,7 @@ const SITE_URL: &str = "https://pages.example.com";
 fn claim(number: usize, skip_reason: Option<&str>) -> Value {
     json!({
         "company_id": format!("company-{number}"), "company_name": format!("Company {number}"),
-        "last_succeeded_at": "2025-12-31T23:55:00.123456+00:00", "username_encrypted": "v1.k1.x",
+        "collect_from": "2025-12-29T23:55:00.123456+00:00", "username_encrypted": "v1.k1.x",
         "password_encrypted": "v1.k1.x", "site_url": "https://dex.example.com", "skip_reason": skip_reason,
     })
 }
@@ -170,6 +170,25 @@ fn a_company_that_was_begun_has_an_eighth_longer_and_is_due_again_after_that() {
         app.rpc_calls("collect_dex_end")[0]["p_summary"]["companiesProcessed"],
         2,
         "the third is not begun"
+    );
+}
+
+#[test]
+fn after_captures_that_failed_elsewhere_the_next_collection_begins_where_this_one_did() {
+    let partly = Answer::json(json!({
+        "success": true, "recordsCount": 14, "machinesUpdated": 1, "message": "",
+        "errors": [{ "dexId": 7, "error": "the DEX site answered 500" }],
+        "batching": { "limit": 15, "offset": 0, "totalAvailable": 30, "hasMore": true, "nextOffset": 15 },
+    }));
+    let app = collector()
+        .rpc("collect_dex_claim", Answer::json(json!([claim(1, None)])))
+        .on("POST", "/api/dex/collect-bulk?limit=15&offset=0", partly)
+        .on("POST", "/api/dex/collect-bulk?limit=15&offset=15", bulk(4, None));
+    app.post_as_service("/collect-dex?wait=true", "");
+    let finished = &app.rpc_calls("collect_dex_finish")[0];
+    assert_eq!(
+        (&finished["p_success"], &finished["p_failed_from"]),
+        (&json!(true), &json!("2025-12-29T23:55:00.123456Z"))
     );
 }
 

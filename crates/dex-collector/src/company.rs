@@ -5,15 +5,14 @@ use std::time::Duration;
 use ironferry::{Context, Error, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use time::OffsetDateTime;
 
 use crate::capture::Capture;
 use crate::vendor::{Listed, Session, Window};
 use crate::{Budget, Claim, sales, store};
 
-/// How far back the first collection goes.
-const FIRST_DAYS: i64 = 30;
-/// Captures arrive late: a device without a connection sends what it kept when it has one again.
-const OVERLAP: Duration = Duration::from_hours(48);
+/// A capture that is older and still fails may do so by itself, and does not make its company fail.
+const RECENT: Duration = Duration::from_hours(48);
 /// A device's clock may be ahead of ours.
 const AHEAD: Duration = Duration::from_hours(24);
 /// Captures stored by one call: what a crash loses at the most, and downloads again.
@@ -38,6 +37,10 @@ pub struct Collected {
     pub machines: usize,
     /// Captures that could not be downloaded or stored; the next tick tries them again.
     pub errors: Vec<CaptureError>,
+    /// When the oldest of them was made: the next collection lists from there.
+    pub failed_from: Option<OffsetDateTime>,
+    /// Whether it saw the list from its beginning to its end. Only then is what it did not see not there.
+    pub is_whole: bool,
     /// Captures that the site listed.
     pub available: usize,
     /// Where the next batch begins, when there is one.
@@ -60,7 +63,8 @@ pub async fn collect(cx: &Context, budget: &Budget, claim: &Claim, batch: Batch)
     let site = claim.site_url.as_deref().unwrap_or_default();
     let mut session = Session::login(cx, budget, site, &login).await?;
 
-    let listed = session.list(window(cx, claim)).await?;
+    let now = cx.now();
+    let listed = session.list(Window { from: claim.collect_from()?, to: now + AHEAD }).await?;
     let end = batch.limit.map_or(listed.len(), |limit| listed.len().min(batch.offset.saturating_add(limit)));
     let slice = listed.get(batch.offset..end).unwrap_or_default();
     let new = only_new(cx, budget, claim, slice).await?;
@@ -68,7 +72,14 @@ pub async fn collect(cx: &Context, budget: &Budget, claim: &Claim, batch: Batch)
     let mut work =
         Download { cx, budget, claim, session, collected: Collected::default(), machines: Vec::new() };
     let complete = work.run(&new).await?;
+    let errors = &work.collected.errors;
+    let failed_from = new
+        .iter()
+        .find(|row| errors.iter().any(|failed| failed.dex_id == row.dex_id))
+        .map(|row| row.captured_at);
     let collected = Collected {
+        failed_from,
+        is_whole: complete && end == listed.len(),
         available: listed.len(),
         // What is stored is not listed as new again, so that an early end repeats its own batch.
         next_offset: match (complete, end < listed.len()) {
@@ -78,19 +89,17 @@ pub async fn collect(cx: &Context, budget: &Budget, claim: &Claim, batch: Batch)
         machines: work.machines.len(),
         ..work.collected
     };
+    let is_recent = new.last().is_some_and(|newest| newest.captured_at > now - RECENT);
+    let all_failed = collected.records == 0 && collected.errors.len() == new.len();
     match collected.errors.first() {
-        Some(first) if collected.records == 0 && collected.errors.len() == new.len() => Err(
-            Error::bad_gateway(format!("none of {} captures could be collected: {}", new.len(), first.error))
-                .code("CAPTURES_FAILED"),
-        ),
+        Some(first) if all_failed && is_recent => Err(Error::bad_gateway(format!(
+            "none of {} captures could be collected: {}",
+            new.len(),
+            first.error
+        ))
+        .code("CAPTURES_FAILED")),
         _ => Ok(collected),
     }
-}
-
-fn window(cx: &Context, claim: &Claim) -> Window {
-    let now = cx.now();
-    let first = now - time::Duration::days(FIRST_DAYS);
-    Window { from: claim.last_succeeded_at().map_or(first, |last| last - OVERLAP), to: now + AHEAD }
 }
 
 async fn only_new<'a>(
@@ -109,6 +118,11 @@ async fn only_new<'a>(
     Ok(listed.iter().filter(|row| unseen.contains(&row.dex_id)).collect())
 }
 
+/// Whether the site would answer the next request in the same way.
+fn refuses_all(error: &Error) -> bool {
+    matches!(error.as_code(), "TOO_MANY_REQUESTS" | "LOGIN_REFUSED" | "SESSION_REFUSED")
+}
+
 struct Download<'a> {
     cx: &'a Context,
     budget: &'a Budget,
@@ -120,12 +134,14 @@ struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Downloads and stores; false when the budget ended it.
+    /// Downloads and stores; false when the budget ended it. A site that asks for patience, or takes the login
+    /// no more, is not asked for the rest; what came until then is stored.
     async fn run(&mut self, new: &[&Listed]) -> Result<bool> {
         let pause = Duration::from_millis(self.cx.setting("COLLECT_PAUSE_MS", 0)?);
         for chunk in new.chunks(STORED_AT_ONCE) {
             let mut captures = Vec::with_capacity(chunk.len());
             let mut open = true;
+            let mut refusal = None;
             for row in chunk {
                 open = self.budget.may_go_on(self.cx);
                 if !open {
@@ -136,10 +152,17 @@ impl Download<'_> {
                 }
                 match self.session.fetch(row.dex_id).await {
                     Ok(raw) => captures.push(Capture::read(row, &raw)),
+                    Err(error) if refuses_all(&error) => {
+                        refusal = Some(error);
+                        break;
+                    }
                     Err(error) => self.failed(row.dex_id, error.to_string()),
                 }
             }
             self.record(captures).await?;
+            if let Some(error) = refusal {
+                return Err(error);
+            }
             if !open {
                 return Ok(false);
             }

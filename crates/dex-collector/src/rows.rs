@@ -10,7 +10,7 @@ pub mod claim {
     pub struct Row {
         pub company_id: String,
         pub company_name: String,
-        pub last_succeeded_at: Option<String>,
+        pub collect_from: Option<String>,
         pub username_encrypted: Option<String>,
         pub password_encrypted: Option<String>,
         pub site_url: Option<String>,
@@ -27,21 +27,6 @@ pub mod stored {
         pub outcome: String,
         pub error: Option<String>,
     }
-}
-
-/// Notes whether the site took the login.
-pub mod collect_credentials_checked {
-    pub const NAME: &str = "collect_credentials_checked";
-
-    /// The arguments; those that are None have defaults.
-    #[derive(::serde::Serialize)]
-    pub struct Args<'a> {
-        pub p_company_id: &'a str,
-        pub p_status: &'a str,
-    }
-
-    /// What it gives.
-    pub type Output = ();
 }
 
 /// Saves a sealed login in place of the company's other one, and gives its id.
@@ -122,7 +107,7 @@ pub mod collect_dex_end {
     pub type Output = ();
 }
 
-/// Ends a company's collection: next due, or backoff doubling to 6 h. False when another run has the lease; then nothing changes.
+/// Ends a company's collection: next due, where the next one begins (p_failed_from: the oldest capture that failed), or backoff doubling to 6 h; and what the site said of the login that was used (p_login: its sealed user name). False when another run has the lease; then nothing changes.
 pub mod collect_dex_finish {
     pub const NAME: &str = "collect_dex_finish";
 
@@ -135,6 +120,10 @@ pub mod collect_dex_finish {
         pub p_records: i32,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub p_error: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub p_failed_from: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub p_login: Option<&'a str>,
     }
 
     /// What it gives.

@@ -8,11 +8,12 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::capture::Capture;
+use crate::company::Collected;
 use crate::credentials::Sealed;
 use crate::rows::{
-    claim, collect_credentials_checked, collect_credentials_save, collect_dex_around, collect_dex_claim,
-    collect_dex_claim_one, collect_dex_end, collect_dex_finish, collect_dex_release, collect_dex_store,
-    collect_dex_unseen, my_company_id, stored,
+    claim, collect_credentials_save, collect_dex_around, collect_dex_claim, collect_dex_claim_one,
+    collect_dex_end, collect_dex_finish, collect_dex_release, collect_dex_store, collect_dex_unseen,
+    my_company_id, stored,
 };
 use crate::sales::Around;
 
@@ -39,9 +40,11 @@ impl Trigger {
 pub type Claim = claim::Row;
 
 impl Claim {
-    /// The end of the last collection that succeeded.
-    pub fn last_succeeded_at(&self) -> Option<OffsetDateTime> {
-        OffsetDateTime::parse(self.last_succeeded_at.as_deref()?, &Rfc3339).ok()
+    /// Captures made from then on are listed; those before are stored or given up.
+    pub fn collect_from(&self) -> Result<OffsetDateTime> {
+        let from = self.collect_from.as_deref().unwrap_or_default();
+        OffsetDateTime::parse(from, &Rfc3339)
+            .map_err(|error| Error::internal("the claim does not say where to begin").source(error))
     }
 
     /// The sealed login; the database gives a claim without one a reason to skip it.
@@ -132,30 +135,30 @@ pub async fn record(cx: &Context, company_id: &str, captures: &[Capture]) -> Res
     cx.db().rpc(collect_dex_store::NAME, &arguments).fetch().await
 }
 
-/// Ends a company's collection: the next due time, or the backoff, and the lease given back.
-/// False when the lease had gone to another run; then nothing was changed.
-pub async fn finish(
-    cx: &Context,
-    run_id: &str,
-    company_id: &str,
-    records: usize,
-    failure: Option<&Error>,
-) -> Result<bool> {
-    let failure = failure.map(|error| format!("{}: {error}", error.as_code()));
+/// Ends a company's collection by its outcome, and gives the lease back: the next due time and where the next
+/// one begins, or the backoff, and what the site said of the login. One that did not see the whole list changes
+/// nothing: the company stays due. False when the lease had gone to another run; then nothing was changed.
+pub async fn finish(cx: &Context, run_id: &str, claim: &Claim, outcome: &Result<Collected>) -> Result<bool> {
+    let company_id = claim.company_id.as_str();
+    let (collected, failure) = match outcome {
+        Ok(collected) if !collected.is_whole => {
+            let arguments = collect_dex_release::Args { p_run_id: run_id, p_company_ids: &[company_id] };
+            return cx.db().rpc(collect_dex_release::NAME, &arguments).execute().await.map(|()| true);
+        }
+        Ok(collected) => (Some(collected), None),
+        Err(error) => (None, Some(format!("{}: {error}", error.as_code()))),
+    };
+    let failed_from = collected.and_then(|collected| collected.failed_from?.format(&Rfc3339).ok());
     let arguments = collect_dex_finish::Args {
         p_run_id: run_id,
         p_company_id: company_id,
         p_success: failure.is_none(),
-        p_records: integer(records),
+        p_records: integer(collected.map_or(0, |collected| collected.records)),
         p_error: failure.as_deref(),
+        p_failed_from: failed_from.as_deref(),
+        p_login: claim.username_encrypted.as_deref(),
     };
     cx.db().rpc(collect_dex_finish::NAME, &arguments).fetch().await
-}
-
-/// Gives leases back untouched: the companies stay due.
-pub async fn release(cx: &Context, run_id: &str, company_ids: &[&str]) -> Result<()> {
-    let arguments = collect_dex_release::Args { p_run_id: run_id, p_company_ids: company_ids };
-    cx.db().rpc(collect_dex_release::NAME, &arguments).execute().await
 }
 
 /// Ends a run in the ledger with what it has to report.
@@ -193,12 +196,6 @@ pub async fn save_login(
         p_user_id: user_id,
     };
     cx.db().rpc(collect_credentials_save::NAME, &arguments).fetch().await
-}
-
-/// Notes whether the site took the login: `valid` or `invalid`.
-pub async fn mark_login(cx: &Context, company_id: &str, status: &str) -> Result<()> {
-    let arguments = collect_credentials_checked::Args { p_company_id: company_id, p_status: status };
-    cx.db().rpc(collect_credentials_checked::NAME, &arguments).execute().await
 }
 
 /// The company of the user who calls; 403 when there is none.
