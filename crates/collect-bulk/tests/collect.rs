@@ -160,6 +160,20 @@ fn a_batch_is_a_part_of_a_list_that_does_not_shrink() {
 }
 
 #[test]
+fn a_call_that_did_not_begin_at_the_front_does_not_speak_for_the_whole_list() {
+    for (offset, seen_from_the_front) in [(0, true), (2, false), (50, false)] {
+        let app = company(site(App::new(collect_bulk::handle)))
+            .rpc("collect_dex_unseen", Answer::json(json!([])))
+            .on("POST", "dex.example.com/dex", list(&[row(1, "0042"), row(2, "0042"), row(3, "0042")]));
+        let reply = app.send("POST", &format!("/collect-bulk?offset={offset}"), &service(), "").json();
+        assert_eq!(reply["batching"]["hasMore"], false, "{offset}");
+        let (finished, released) =
+            (app.rpc_calls("collect_dex_finish").len(), app.rpc_calls("collect_dex_release").len());
+        assert_eq!((finished == 1, released == 0), (seen_from_the_front, seen_from_the_front), "{offset}");
+    }
+}
+
+#[test]
 fn a_session_that_expires_in_the_middle_is_renewed_once() {
     let app = company(site(App::new(collect_bulk::handle)))
         .rpc("collect_dex_unseen", Answer::json(json!([1])))

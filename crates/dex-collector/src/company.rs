@@ -79,7 +79,7 @@ pub async fn collect(cx: &Context, budget: &Budget, claim: &Claim, batch: Batch)
         .map(|row| row.captured_at);
     let collected = Collected {
         failed_from,
-        is_whole: complete && end == listed.len(),
+        is_whole: complete && batch.offset == 0 && end == listed.len(),
         available: listed.len(),
         // What is stored is not listed as new again, so that an early end repeats its own batch.
         next_offset: match (complete, end < listed.len()) {
