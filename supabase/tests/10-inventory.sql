@@ -1,7 +1,7 @@
 -- What holds for all there is, whatever it is called: deny first, then grant; say what it is.
 begin;
 \ir support/accounts.psql
-select plan(18);
+select plan(20);
 
 -- Ours: in `public` and `private`, and not an extension's.
 create temporary view our_relations as
@@ -106,6 +106,12 @@ select is_empty(
 select is_empty(
     $$ select name from our_functions where obj_description(oid, 'pg_proc') is null $$,
     'every function says what it does'
+);
+-- Whatever the collation of this database is: on the platform it is ICU's.
+select ok('٥' collate "und-x-icu" ~ '\d', 'a digit of any script may match \d');
+select is_empty(
+    $$ select our.name from our_functions as our join pg_proc as proc using (oid) where proc.prosrc ~ '\\d' $$,
+    'no function takes such a digit for one that can be cast to a number'
 );
 select is_empty(
     $$ select name from our_functions where has_function_privilege('anon', oid, 'execute') $$,

@@ -1,7 +1,7 @@
 -- When a company is next due, and from where: after a success, after failures, after a login was mended.
 begin;
 \ir support/accounts.psql
-select plan(28);
+select plan(29);
 
 select tests.only_ours_are_due();
 select tests.create_company('north', 'anna');
@@ -43,6 +43,7 @@ select is(private.collect_interval('{"collectEveryMinutes": 0}'), interval '1 mi
 select is(private.collect_interval('{"collectEveryMinutes": 99999}'), interval '7 days', 'nor more than a week');
 select is(private.collect_interval('{"collectEveryMinutes": "often"}'), interval '5 minutes', 'and nonsense changes nothing');
 select is(private.collect_interval('{"collectEveryMinutes": 1e9}'), interval '5 minutes', 'however large');
+select is(private.collect_interval('{"collectEveryMinutes": "٥"}'), interval '5 minutes', 'in whatever script');
 update public.companies set settings = '{}';
 
 -- Failure
