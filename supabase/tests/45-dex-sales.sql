@@ -1,7 +1,7 @@
 -- What captures sell: intervals that are made, split and never counted twice; events, states and cash.
 begin;
 \ir support/accounts.psql
-select plan(55);
+select plan(60);
 
 select tests.create_company('north', 'anna');
 select tests.create_company('south', 'boris');
@@ -214,6 +214,30 @@ select results_eq(
     $$ select collected_by, expected_minor, counted_minor from public.cash_collections $$,
     $$ values (tests.user_id('anna'), 1200::bigint, 1195::bigint) $$, 'it is known who took it'
 );
+select tests.clear();
+update public.dex_intervals set cash_box_minor = 300 where to_dex_id = 15 and company_id = tests.company_id('north');
+select tests.authenticate_as('anna');
+select is(
+    (select cash_to_collect_minor from public.machine_overview), 340::bigint,
+    'cash that a capture tells of which was made before and stored after is still to collect'
+);
+select is(
+    public.machine_cash_collected(tests.machine_id(), null, '2026-11-20T21:30Z'), 300::bigint, 'and expected the next time'
+);
+select tests.as_service();
+select results_eq(
+    $$ select tests.store(tests.sound(52, '2026-11-20T21:20:00Z', '{45,50,60,70}', '[
+           {"from": 50, "to": 52, "continuity": "continuous", "sales": [[null, "cash_box", null, 30]]},
+           {"from": 52, "to": 60, "continuity": "continuous", "sales": [[null, "cash_box", null, 10]]}]')) $$,
+    array['52 stored'], 'a capture from before, which splits the interval that the cash was taken in'
+);
+select is(
+    (select cash_to_collect_minor from public.machine_overview where machine_id = tests.machine_id()), 40::bigint, 'takes nothing away'
+);
+select tests.clear();
+update public.dex_intervals set cash_box_minor = null where to_dex_id in (15, 52, 60) and company_id = tests.company_id('north');
+select tests.authenticate_as('anna');
+select is((select cash_to_collect_minor from public.machine_overview), 0::bigint, 'and there is never less than nothing');
 
 -- Reports
 
