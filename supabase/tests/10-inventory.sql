@@ -121,7 +121,7 @@ select set_eq(
     $$ select name from our_functions where has_function_privilege('authenticated', oid, 'execute') $$,
     array[
         'private.my_companies()', 'private.my_managed_companies()', 'private.is_member(uuid)',
-        'my_company_id()', 'dex_last_4hrs(machines)', 'private.company_timezone(jsonb)',
+        'my_company_id()', 'my_managed_company_id()', 'dex_last_4hrs(machines)', 'private.company_timezone(jsonb)',
         'dex_sales_by_day(date,date,uuid,uuid)', 'dex_sales_by_machine(date,date,uuid)', 'dex_sales_by_product(date,date,uuid,uuid)',
         'dex_events_acknowledge(bigint[])', 'machine_cash_collected(uuid,bigint,timestamp with time zone)',
         'private.my_workspaces()', 'private.my_managed_workspaces()', 'private.my_projects()', 'private.my_managed_projects()',

@@ -1,7 +1,7 @@
 -- Two companies and a stranger: each sees its own, and changes what it may.
 begin;
 \ir support/accounts.psql
-select plan(33);
+select plan(38);
 
 select tests.create_company('north', 'anna');
 select tests.create_company('south', 'boris');
@@ -42,6 +42,7 @@ select results_eq('select company_id from public.user_credentials', array[tests.
 select results_eq('select company_name from public.collection_overview', array['north'], 'and how the collection stands');
 select results_eq('select count(*)::integer from public.company_members', array[2], 'and who belongs to it');
 select is(public.my_company_id(), tests.company_id('north'), 'it is her company');
+select is(public.my_managed_company_id(), tests.company_id('north'), 'which she manages');
 select ok(private.is_member(tests.company_id('north')) and not private.is_member(tests.company_id('south')), 'and the other is not');
 select results_eq('select machine.dex_last_4hrs from public.machines as machine', array[1], 'her machine sent one capture in 4 h');
 select lives_ok($$ update public.machines set location = 'Lobby' $$, 'she changes where her machines stand');
@@ -64,12 +65,20 @@ select results_eq('select case_serial from public.machines', array['CSA-north'],
 update public.machines set location = 'Basement';
 select results_eq('select location from public.machines', array['Lobby'], 'and cannot change them');
 select is_empty('select site_url from public.user_credentials', 'nor see the login');
+select is(public.my_company_id(), tests.company_id('north'), 'it is her company too');
+select is(public.my_managed_company_id(), null, 'but not hers to manage');
+select tests.clear();
+insert into public.company_members (company_id, user_id, role, created_at)
+values (tests.company_id('south'), tests.user_id('mia'), 'owner', now() + interval '1 hour');
+select tests.authenticate_as('mia');
+select is(public.my_managed_company_id(), null, 'also when she manages another: it is the same company that she may collect or change');
 
 -- Nobody
 
 select tests.as_anon();
 select throws_ok('select 1 from public.companies', '42501', null, 'without a login there is nothing to see');
 select throws_ok('select public.my_company_id()', '42501', null, 'nor to call');
+select throws_ok('select public.my_managed_company_id()', '42501', null, 'nor this');
 
 select tests.clear();
 select * from finish();

@@ -1,6 +1,6 @@
 //! Who calls, and so which company is meant.
 
-use dex_collector::store;
+use dex_collector::store::{self, Wish};
 use ironferry::{Context, Error, Request, Result};
 
 /// A service names the company; a user has one.
@@ -12,10 +12,10 @@ pub(crate) struct Caller {
 
 impl Caller {
     /// With `X-Service-Key`, the company of `X-Company-ID`; else that of the user's JWT.
-    pub(crate) async fn of(request: &Request, cx: &Context) -> Result<Self> {
+    pub(crate) async fn of(request: &Request, cx: &Context, wish: Wish) -> Result<Self> {
         if !cx.shows_service_key() {
             let user = cx.require_user().await?;
-            let company_id = store::company_of_caller(cx).await?;
+            let company_id = store::company_of_caller(cx, wish).await?;
             return Ok(Self { company_id, user_id: Some(user.id) });
         }
         cx.require_service()?;

@@ -1,6 +1,7 @@
 //! Collects the caller's company, now, whether it is due or not.
 
 use dex_collector::company::CaptureError;
+use dex_collector::store::Wish;
 use dex_collector::{Batch, Budget, Claim, Collected, Trigger, company, store};
 use ironferry::{Context, Error, Request, Response, Result};
 use serde::{Deserialize, Serialize};
@@ -56,7 +57,7 @@ pub(crate) async fn collect(request: &Request, cx: &Context) -> Result<Response>
             Error::bad_request(format!("`limit` must be between 1 and {MAX_LIMIT}")).code("INVALID_QUERY")
         );
     }
-    let caller = Caller::of(request, cx).await?;
+    let caller = Caller::of(request, cx, Wish::Use).await?;
     let delegated = delegating_run(request, cx);
     let run_id = delegated.clone().unwrap_or_else(|| cx.uuid());
 

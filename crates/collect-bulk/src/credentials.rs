@@ -1,6 +1,7 @@
 //! Saves the login of a company's DEX site. It is tried first, so that a typing error shows at once.
 
 use dex_collector::credentials::Login;
+use dex_collector::store::Wish;
 use dex_collector::vendor::Session;
 use dex_collector::{Budget, store};
 use ironferry::{Context, Error, Request, Response, Result, Secret};
@@ -26,7 +27,7 @@ fn cantaloupe() -> String {
 }
 
 pub(crate) async fn save(request: &Request, cx: &Context) -> Result<Response> {
-    let caller = Caller::of(request, cx).await?;
+    let caller = Caller::of(request, cx, Wish::Change).await?;
     let NewLogin { username, password, site_url } = request.json()?;
     if username.expose().is_empty() || password.expose().is_empty() {
         return Err(Error::bad_request("`username` and `password` must not be empty").code("INVALID_JSON"));

@@ -330,6 +330,23 @@ fn each_wrong_caller_has_its_status_and_code() {
 }
 
 #[test]
+fn a_member_who_does_not_manage_the_company_cannot_change_its_login() {
+    let token = user_token("user-1", datetime!(2026-01-01 01:00 UTC));
+    let body = json!({ "username": "me@example.com", "password": "mine", "site_url": SITE }).to_string();
+    for (managed, status, code) in [(Value::Null, 403, Some("ADMINS_ONLY")), (json!(COMPANY), 200, None)] {
+        let app = site(App::new(collect_bulk::handle))
+            .secret("CREDENTIALS_ENCRYPTION_KEYS", KEYS)
+            .rpc("my_company_id", Answer::json(COMPANY))
+            .rpc("my_managed_company_id", Answer::json(managed))
+            .rpc("collect_credentials_save", Answer::json("an-id"));
+        let headers = [("authorization", token.as_str()), ("content-type", "application/json")];
+        let reply = app.send("PUT", "/collect-bulk/credentials", &headers, body.clone());
+        assert_eq!((reply.status(), reply.json()["code"].as_str()), (status, code));
+        assert_eq!(app.rpc_calls("collect_credentials_save").len(), usize::from(code.is_none()));
+    }
+}
+
+#[test]
 fn a_user_collects_the_company_that_is_theirs_whatever_header_they_send() {
     let token = user_token("user-1", datetime!(2026-01-01 01:00 UTC));
     let app = company(site(App::new(collect_bulk::handle)))

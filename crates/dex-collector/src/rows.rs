@@ -183,3 +183,15 @@ pub mod my_company_id {
     /// What it gives.
     pub type Output = String;
 }
+
+/// The same company as my_company_id(), when the user who calls may change it; else null.
+pub mod my_managed_company_id {
+    pub const NAME: &str = "my_managed_company_id";
+
+    /// The arguments; those that are None have defaults.
+    #[derive(::serde::Serialize)]
+    pub struct Args {}
+
+    /// What it gives.
+    pub type Output = String;
+}

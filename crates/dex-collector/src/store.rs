@@ -13,7 +13,7 @@ use crate::credentials::Sealed;
 use crate::rows::{
     claim, collect_credentials_save, collect_dex_around, collect_dex_claim, collect_dex_claim_one,
     collect_dex_end, collect_dex_finish, collect_dex_release, collect_dex_store, collect_dex_unseen,
-    my_company_id, stored,
+    my_company_id, my_managed_company_id, stored,
 };
 use crate::sales::Around;
 
@@ -198,11 +198,27 @@ pub async fn save_login(
     cx.db().rpc(collect_credentials_save::NAME, &arguments).fetch().await
 }
 
-/// The company of the user who calls; 403 when there is none.
-pub async fn company_of_caller(cx: &Context) -> Result<String> {
-    let asked = cx.db_as_user().rpc(my_company_id::NAME, &my_company_id::Args {});
+/// What a user wants with the company.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// What each member may.
+    Use,
+    /// What owners and admins may.
+    Change,
+}
+
+/// The company of the user who calls; 403 when there is none, or when it is not theirs to change.
+pub async fn company_of_caller(cx: &Context, wish: Wish) -> Result<String> {
+    let (name, refusal) = match wish {
+        Wish::Use => (my_company_id::NAME, Error::forbidden("you belong to no company").code("NO_COMPANY")),
+        Wish::Change => (
+            my_managed_company_id::NAME,
+            Error::forbidden("only owners and admins of the company may do this").code("ADMINS_ONLY"),
+        ),
+    };
+    let asked = cx.db_as_user().rpc(name, &my_company_id::Args {});
     let company: Option<my_company_id::Output> = asked.fetch().await?;
-    company.ok_or_else(|| Error::forbidden("you belong to no company").code("NO_COMPANY"))
+    company.ok_or(refusal)
 }
 
 /// What the database's `integer` cannot hold is as good as its greatest.
