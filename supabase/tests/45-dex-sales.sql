@@ -1,7 +1,7 @@
 -- What captures sell: intervals that are made, split and never counted twice; events, states and cash.
 begin;
 \ir support/accounts.psql
-select plan(60);
+select plan(62);
 
 select tests.create_company('north', 'anna');
 select tests.create_company('south', 'boris');
@@ -113,9 +113,20 @@ select results_eq(
     array['31 stored'], 'a machine that says it sold more than there is'
 );
 select is(
-    (select vends from public.dex_intervals where to_dex_id = 31 and company_id = tests.company_id('north')), 9223372036854775807, 'is not lost for that'
+    (select vends from public.dex_intervals where to_dex_id = 31 and company_id = tests.company_id('north')), 1000000000000000, 'is not lost for that'
+);
+select lives_ok(
+    $$ select vends + 1 from public.dex_sales_by_day('2026-11-01', '2026-11-30') union all
+       select vends + 1 from public.dex_sales_by_machine('2026-11-01', '2026-11-30') union all
+       select vends + 1 from public.dex_sales_by_product('2026-11-01', '2026-11-30') $$, 'and no report fails for it'
 );
 select tests.clear();
+select is(
+    private.dex_sold_out(
+        '{"products": [{"selection": "7", "vends": {"since_init": {"count": 4}}, "sold_out": {"presses": 18446744073709551615}}]}',
+        '{"products": [{"selection": "7", "vends": {"since_init": {"count": 4}}, "sold_out": {"presses": 1}}]}', '{}'
+    ), array['7'], 'nor does asking in vain as often'
+);
 delete from public.dex_captures where dex_id = 31 and company_id = tests.company_id('north');
 delete from public.dex_intervals where to_dex_id = 31 and company_id = tests.company_id('north');
 delete from public.machine_states where company_id = tests.company_id('north');

@@ -2,7 +2,7 @@
 // batches and rows, by the same functions of the database, one client for all requests.
 //
 // It leaves out what costs little or nothing when all is well: the guard of outbound addresses, keys
-// compared in constant time, sites behind SITE_URL, pauses, the mark on a login that was refused, logs,
+// compared in constant time, sites behind SITE_URL, pauses, what a site that refuses all is spared, a second try of captures that the database refuses, logs,
 // and what benches/dex/parser.ts does not know of real machines.
 
 import { type Claim, collect, type Collected } from "./company.ts";

@@ -29,6 +29,15 @@ fn dex() -> Answer {
     Answer::status(200, DEX).header("content-type", "text/plain; charset=UTF-8")
 }
 
+/// A sound capture of a machine that has sold seven times.
+fn counted() -> String {
+    let body = "ST*001*0001\r\nID1*S1*M1\r\nVA1*700*7\r\nPA1*010*100\r\nPA2*7*700\r\n";
+    format!(
+        "DXS*ABC0000001*VA*V0/6*1\r\n{body}G85*{:04X}\r\nSE*7*0001\r\nDXE*1*1\r\n",
+        eva_dts::crc16(body.as_bytes())
+    )
+}
+
 /// The sealed login of `COMPANY`, made by the function itself.
 fn sealed_login() -> (String, String) {
     let app = site(App::new(collect_bulk::handle))
@@ -108,11 +117,6 @@ fn what_is_new_is_downloaded_and_stored() {
 
 #[test]
 fn sales_are_what_the_counters_gained_since_the_capture_before() {
-    let body = "ST*001*0001\r\nID1*S1*M1\r\nVA1*700*7\r\nPA1*010*100\r\nPA2*7*700\r\n";
-    let file = format!(
-        "DXS*ABC0000001*VA*V0/6*1\r\n{body}G85*{:04X}\r\nSE*7*0001\r\nDXE*1*1\r\n",
-        eva_dts::crc16(body.as_bytes())
-    );
     let before = json!({ "0042": [{
         "dex_id": 10, "captured_at": 1_767_240_000_000_000_i64,
         "counters": { "serial": "S1", "lines": [[null, "vends", 4, 400], ["010", "vends", 4, 400]] },
@@ -121,7 +125,7 @@ fn sales_are_what_the_counters_gained_since_the_capture_before() {
         .rpc("collect_dex_unseen", Answer::json(json!([11])))
         .rpc("collect_dex_around", Answer::json(before))
         .rpc("collect_dex_store", Answer::json(json!([{ "dex_id": 11, "outcome": "stored" }])))
-        .on("POST", "/dex/getRawDex/", Answer::status(200, file))
+        .on("POST", "/dex/getRawDex/", Answer::status(200, counted()))
         .on("POST", "dex.example.com/dex", list(&[row(11, "0042")]));
     assert_eq!(app.send("POST", "/collect-bulk", &service(), "").json()["recordsCount"], 1);
     assert_eq!(
@@ -140,6 +144,36 @@ fn sales_are_what_the_counters_gained_since_the_capture_before() {
             }],
         })
     );
+}
+
+#[test]
+fn a_capture_that_the_database_refuses_does_not_take_those_behind_it_along() {
+    let outcome = |id: i64, outcome: &str| json!({ "dex_id": id, "outcome": outcome, "error": "why" });
+    let app = company(site(App::new(collect_bulk::handle)))
+        .rpc("collect_dex_unseen", Answer::json(json!([11, 12, 13])))
+        .rpc("collect_dex_around", Answer::json(json!({})))
+        .rpc(
+            "collect_dex_store",
+            vec![
+                Answer::json(json!([
+                    outcome(11, "rejected"),
+                    outcome(12, "rejected"),
+                    outcome(13, "stored")
+                ])),
+                Answer::json(json!([outcome(11, "rejected")])),
+                Answer::json(json!([outcome(12, "stored")])),
+            ],
+        )
+        .on("POST", "/dex/getRawDex/", Answer::status(200, counted()))
+        .on("POST", "dex.example.com/dex", list(&[row(11, "0042"), row(12, "0042"), row(13, "0043")]));
+    let reply = app.send("POST", "/collect-bulk", &service(), "").json();
+    assert_eq!((&reply["recordsCount"], &reply["machinesUpdated"]), (&json!(2), &json!(2)));
+    assert_eq!(reply["errors"], json!([{ "dexId": 11, "error": "why" }]));
+    let calls = app.rpc_calls("collect_dex_store");
+    assert_eq!(calls[0]["p_captures"][1]["sales"]["around"], json!([11]));
+    let again = &calls[2]["p_captures"];
+    assert_eq!((again.as_array().unwrap().len(), &again[0]["sales"]["around"]), (1, &json!([])));
+    assert_eq!(again[0]["sales"]["counters"], calls[0]["p_captures"][1]["sales"]["counters"]);
 }
 
 #[test]

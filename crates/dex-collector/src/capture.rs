@@ -82,4 +82,10 @@ impl Capture {
             snapshot: flaw.is_none().then_some(snapshot),
         }
     }
+
+    /// Puts its counters back, of which sales were made, so that others can be; false when it has none.
+    pub fn count_again(&mut self) -> bool {
+        self.snapshot = self.sales.take().map(|_| Snapshot::of(self.key, &self.parsed));
+        self.snapshot.is_some()
+    }
 }

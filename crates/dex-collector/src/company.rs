@@ -8,6 +8,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::capture::Capture;
+use crate::store::Stored;
 use crate::vendor::{Listed, Session, Window};
 use crate::{Budget, Claim, sales, store};
 
@@ -170,32 +171,47 @@ impl Download<'_> {
         Ok(true)
     }
 
+    /// Stores captures. One that the database refuses takes those of its machine behind it along, whose sales
+    /// were computed from it: each of them is tried again by itself, from what is stored then.
     async fn record(&mut self, mut captures: Vec<Capture>) -> Result<()> {
         if captures.is_empty() {
             return Ok(());
         }
-        self.budget.spend();
-        let around = store::around(self.cx, &self.claim.company_id, &captures).await?;
-        sales::add(&mut captures, around);
-        self.budget.spend();
-        for stored in store::record(self.cx, &self.claim.company_id, &captures).await? {
-            match stored.outcome.as_str() {
-                "stored" => {
-                    self.collected.records += 1;
-                    let machine = captures.iter().find(|capture| capture.dex_id == stored.dex_id);
-                    if let Some(serial) = machine.map(|capture| &capture.case_serial)
-                        && !self.machines.contains(serial)
-                    {
-                        self.machines.push(serial.clone());
-                    }
-                }
-                // Another run was faster: it is there, which is what was wanted.
-                "duplicate" => {}
-                _ => self
-                    .failed(stored.dex_id, stored.error.unwrap_or_else(|| "the database rejected it".into())),
+        for stored in self.store(&mut captures).await? {
+            let place = captures.iter_mut().position(|one| one.dex_id == stored.dex_id && one.count_again());
+            let refused = match place {
+                Some(place) => self.store(&mut captures[place..=place]).await?,
+                None => vec![stored],
+            };
+            for stored in refused {
+                self.failed(stored.dex_id, stored.error.unwrap_or_else(|| "the database rejected it".into()));
             }
         }
         Ok(())
+    }
+
+    /// Stores captures with their sales, and gives those that the database refuses.
+    async fn store(&mut self, captures: &mut [Capture]) -> Result<Vec<Stored>> {
+        self.budget.spend();
+        let around = store::around(self.cx, &self.claim.company_id, captures).await?;
+        sales::add(captures, around);
+        self.budget.spend();
+        let mut outcomes = store::record(self.cx, &self.claim.company_id, captures).await?;
+        outcomes.retain(|stored| match stored.outcome.as_str() {
+            "stored" => {
+                self.collected.records += 1;
+                let machine = captures.iter().find(|capture| capture.dex_id == stored.dex_id);
+                if let Some(serial) = machine.map(|capture| &capture.case_serial)
+                    && !self.machines.contains(serial)
+                {
+                    self.machines.push(serial.clone());
+                }
+                false
+            }
+            // Another run was faster: it is there, which is what was wanted.
+            outcome => outcome != "duplicate",
+        });
+        Ok(outcomes)
     }
 
     fn failed(&mut self, dex_id: i64, error: String) {
