@@ -2,8 +2,8 @@
 // batches and rows, by the same functions of the database, one client for all requests.
 //
 // It leaves out what costs little or nothing when all is well: the guard of outbound addresses, keys
-// compared in constant time, sites behind SITE_URL, pauses, what a site that refuses all is spared, a second try of captures that the database refuses, logs,
-// and what benches/dex/parser.ts does not know of real machines.
+// compared in constant time, sites behind SITE_URL, pauses, what spares a site that refuses all or lists
+// without end, a second try of captures that the database refuses, logs, and what benches/dex/parser.ts does not know of real machines.
 
 import { type Claim, collect, type Collected } from "./company.ts";
 import { Budget, call, lastRuns } from "./store.ts";

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::caller::{Caller, is_uuid};
 
-/// Listed captures a call when the caller names no limit, and at the most.
+/// New captures a call when the caller names no limit, and at the most.
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 500;
 
@@ -37,7 +37,7 @@ pub struct Reply {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Batching {
-    /// Listed captures looked at.
+    /// New captures downloaded, at the most.
     pub limit: usize,
     /// Listed captures passed over.
     pub offset: usize,

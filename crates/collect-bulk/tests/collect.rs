@@ -177,20 +177,43 @@ fn a_capture_that_the_database_refuses_does_not_take_those_behind_it_along() {
 }
 
 #[test]
-fn a_batch_is_a_part_of_a_list_that_does_not_shrink() {
+fn a_batch_is_so_many_new_ones_of_a_list_that_does_not_shrink() {
     let rows: Vec<Value> = (0..10).map(|id| row(id, "0042")).collect();
-    let app = company(site(App::new(collect_bulk::handle)))
-        .rpc("collect_dex_unseen", Answer::json(json!([])))
-        .on("POST", "dex.example.com/dex", list(&rows));
-    let reply = app.send("POST", "/collect-bulk?limit=4&offset=4", &service(), "");
-    assert_eq!(
-        reply.json()["batching"],
-        json!({ "limit": 4, "offset": 4, "totalAvailable": 10, "hasMore": true, "nextOffset": 8 })
+    // Of those behind the offset; 3, 6 and 7 are known.
+    for (unseen, next) in [(json!([4, 5, 8, 9]), Some(8)), (json!([4, 5]), None), (json!([8, 9]), None)] {
+        let app = company(site(App::new(collect_bulk::handle)))
+            .rpc("collect_dex_unseen", Answer::json(unseen.clone()))
+            .rpc("collect_dex_store", Answer::json(json!([])))
+            .on("POST", "/dex/getRawDex/", dex())
+            .on("POST", "dex.example.com/dex", list(&rows));
+        let reply = app.send("POST", "/collect-bulk?limit=2&offset=3", &service(), "");
+        assert_eq!(
+            reply.json()["batching"],
+            json!({ "limit": 2, "offset": 3, "totalAvailable": 10, "hasMore": next.is_some(), "nextOffset": next })
+        );
+        assert_eq!(app.rpc_calls("collect_dex_unseen")[0]["p_dex_ids"], json!([3, 4, 5, 6, 7, 8, 9]));
+        let stored = app.rpc_calls("collect_dex_store")[0]["p_captures"].clone();
+        let stored: Vec<&Value> = stored.as_array().unwrap().iter().map(|one| &one["dex_id"]).collect();
+        assert_eq!(stored, unseen.as_array().unwrap()[..2].iter().collect::<Vec<_>>());
+        // The company stays due.
+        assert_eq!(app.rpc_calls("collect_dex_release").len(), 1);
+        assert!(app.rpc_calls("collect_dex_finish").is_empty());
+    }
+}
+
+#[test]
+fn a_list_that_outlasts_the_budget_is_its_companys_failure() {
+    let page = Answer::json(json!({ "recordsFiltered": 1_000, "data": [row(1, "0042")] }));
+    let app = company(site(App::new(collect_bulk::handle).secret("COLLECT_REQUESTS", "8"))).on(
+        "POST",
+        "dex.example.com/dex",
+        page,
     );
-    assert_eq!(app.rpc_calls("collect_dex_unseen")[0]["p_dex_ids"], json!([4, 5, 6, 7]));
-    // More is to come, so the company stays due.
-    assert_eq!(app.rpc_calls("collect_dex_release").len(), 1);
-    assert!(app.rpc_calls("collect_dex_finish").is_empty());
+    let reply = app.send("POST", "/collect-bulk", &service(), "");
+    assert_eq!((reply.status(), reply.json()["code"].as_str()), (504, Some("LIST_TOO_LONG")));
+    assert_eq!(app.rpc_calls("collect_dex_finish")[0]["p_success"], false);
+    let pages = app.calls().iter().filter(|call| call.method == "POST" && call.url.ends_with("/dex")).count();
+    assert_eq!(pages, 6, "nine requests, three of them for the login");
 }
 
 #[test]

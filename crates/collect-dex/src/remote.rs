@@ -13,7 +13,7 @@ const X_SERVICE_KEY: HeaderName = HeaderName::from_static("x-service-key");
 const X_COMPANY_ID: HeaderName = HeaderName::from_static("x-company-id");
 const X_RUN_ID: HeaderName = HeaderName::from_static("x-run-id");
 
-/// Listed captures a call, as the earlier implementations ask for.
+/// Captures a call, as the earlier implementations ask for.
 const LIMIT: usize = 15;
 /// A batch of 15 with the site's pauses takes some 10 s.
 const TIMEOUT: Duration = Duration::from_mins(1);

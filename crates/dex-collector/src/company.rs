@@ -20,12 +20,13 @@ const AHEAD: Duration = Duration::from_hours(24);
 const STORED_AT_ONCE: usize = 20;
 
 /// Which part of the list to collect. The list does not shrink while it is collected: an offset
-/// counts listed captures, not new ones.
+/// counts listed captures, not new ones. A limit counts new ones: what is known costs next to nothing, and
+/// who begins at the front again gets further each time.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Batch {
-    /// How many listed captures to look at; all of them when absent.
+    /// How many new captures to download; all of them when absent.
     pub limit: Option<usize>,
-    /// How many to pass over.
+    /// How many listed ones to pass over.
     pub offset: usize,
 }
 
@@ -66,9 +67,10 @@ pub async fn collect(cx: &Context, budget: &Budget, claim: &Claim, batch: Batch)
 
     let now = cx.now();
     let listed = session.list(Window { from: claim.collect_from()?, to: now + AHEAD }).await?;
-    let end = batch.limit.map_or(listed.len(), |limit| listed.len().min(batch.offset.saturating_add(limit)));
-    let slice = listed.get(batch.offset..end).unwrap_or_default();
-    let new = only_new(cx, budget, claim, slice).await?;
+    let mut new = only_new(cx, budget, claim, listed.get(batch.offset..).unwrap_or_default()).await?;
+    let left_out = batch.limit.and_then(|limit| new.get(limit)).copied();
+    let next = left_out.and_then(|first| listed.iter().position(|row| std::ptr::eq(row, first)));
+    new.truncate(batch.limit.unwrap_or(usize::MAX));
 
     let mut work =
         Download { cx, budget, claim, session, collected: Collected::default(), machines: Vec::new() };
@@ -80,13 +82,10 @@ pub async fn collect(cx: &Context, budget: &Budget, claim: &Claim, batch: Batch)
         .map(|row| row.captured_at);
     let collected = Collected {
         failed_from,
-        is_whole: complete && batch.offset == 0 && end == listed.len(),
+        is_whole: complete && batch.offset == 0 && next.is_none(),
         available: listed.len(),
         // What is stored is not listed as new again, so that an early end repeats its own batch.
-        next_offset: match (complete, end < listed.len()) {
-            (false, _) => Some(batch.offset),
-            (true, more) => more.then_some(end),
-        },
+        next_offset: if complete { next } else { Some(batch.offset) },
         machines: work.machines.len(),
         ..work.collected
     };

@@ -117,6 +117,11 @@ impl<'a> Session<'a> {
             if count == 0 || start >= total {
                 return Ok(rows.into_values().collect());
             }
+            // As a failure it has its backoff: the next tick would come no further.
+            if !self.budget.may_go_on(self.cx) {
+                return Err(Error::timeout("the DEX site lists more than the time of a run allows")
+                    .code("LIST_TOO_LONG"));
+            }
         }
         Err(protocol("its list has no end"))
     }
