@@ -31,6 +31,8 @@ struct Bulk {
     #[serde(default)]
     error: Option<String>,
     #[serde(default)]
+    code: Option<String>,
+    #[serde(default)]
     batching: Option<Batching>,
 }
 
@@ -97,8 +99,11 @@ async fn call(cx: &Context, site: &str, run_id: &str, company_id: &str, offset: 
     let reply = cx.fetch_with(request, options).await?;
     let said: Result<Bulk, String> = from_json(reply.body());
     if let Some(error) = status_error(reply.status(), "SITE_URL") {
-        // Its own words are worth more than the status.
+        // Its own words are worth more than the status, and its code tells a refused login.
         return Err(match said {
+            Ok(Bulk { error: Some(words), code: Some(code), .. }) => {
+                Error::new(error.kind(), words).code(code)
+            }
             Ok(Bulk { error: Some(words), .. }) => Error::new(error.kind(), words),
             _ => error,
         });

@@ -193,6 +193,23 @@ fn after_captures_that_failed_elsewhere_the_next_collection_begins_where_this_on
 }
 
 #[test]
+fn a_login_that_is_refused_elsewhere_is_noted_as_such() {
+    let refused = r#"{"success":false,"error":"the DEX site refuses the login","code":"LOGIN_REFUSED"}"#;
+    let app = collector().rpc("collect_dex_claim", Answer::json(json!([claim(1, None)]))).on(
+        "POST",
+        "/api/dex/collect-bulk",
+        Answer::status(502, refused),
+    );
+    let summary = app.post_as_service("/collect-dex?wait=true", "").json();
+    assert_eq!(summary["results"][0]["code"], "LOGIN_REFUSED");
+    let finished = &app.rpc_calls("collect_dex_finish")[0];
+    assert_eq!(
+        (&finished["p_error"], &finished["p_login"]),
+        (&json!("LOGIN_REFUSED: the DEX site refuses the login"), &json!("v1.k1.x"))
+    );
+}
+
+#[test]
 fn an_offset_that_does_not_grow_is_an_error_and_not_a_loop() {
     let app = collector().rpc("collect_dex_claim", Answer::json(json!([claim(1, None)]))).on(
         "POST",
