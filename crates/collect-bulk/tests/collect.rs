@@ -311,6 +311,18 @@ fn old_captures_that_fail_again_do_not_make_their_company_fail() {
 }
 
 #[test]
+fn a_capture_that_leads_elsewhere_is_no_session_that_ended() {
+    let app = company(site(App::new(collect_bulk::handle)))
+        .rpc("collect_dex_unseen", Answer::json(json!([1, 2])))
+        .rpc("collect_dex_store", Answer::json(json!([{ "dex_id": 2, "outcome": "stored" }])))
+        .on("POST", "/dex/getRawDex/1", Answer::status(302, "").header("location", "/dex"))
+        .on("POST", "/dex/getRawDex/2", dex())
+        .on("POST", "dex.example.com/dex", list(&[row(1, "0042"), row(2, "0042")]));
+    let reply = app.send("POST", "/collect-bulk", &service(), "").json();
+    assert_eq!((&reply["recordsCount"], &reply["errors"][0]["dexId"]), (&json!(1), &json!(1)), "{reply}");
+}
+
+#[test]
 fn a_site_that_refuses_all_is_not_asked_for_the_rest() {
     for (answer, code) in
         [(Answer::status(429, ""), "TOO_MANY_REQUESTS"), (Answer::status(419, ""), "SESSION_REFUSED")]

@@ -88,8 +88,7 @@ impl<'a> Session<'a> {
             ("password", self.login.password.expose()),
         ]);
         let reply = self.send(Method::POST, "/login", Body::Form(form)).await?;
-        let location = reply.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("");
-        if !reply.status().is_redirection() || location.contains("/login") {
+        if !leads_elsewhere(&reply) {
             return Err(Error::bad_gateway("the DEX site refuses the login").code("LOGIN_REFUSED"));
         }
         // The token changes with the session.
@@ -138,6 +137,10 @@ impl<'a> Session<'a> {
             let reply = self.send(Method::POST, path, Body::Script(body.to_owned())).await?;
             if is_expired(reply.status()) {
                 if renewed {
+                    // A new session that is led past its login is none that ended: it is this request.
+                    if leads_elsewhere(&reply) {
+                        return Err(protocol("it leads elsewhere"));
+                    }
                     break;
                 }
                 self.renew().await?;
@@ -218,6 +221,12 @@ enum Body {
 /// 419 is Laravel's word for a CSRF token of another session; a page redirects to the login.
 fn is_expired(status: StatusCode) -> bool {
     matches!(status.as_u16(), 302 | 401 | 419)
+}
+
+/// Whether a reply leads to another page, and not back to the login.
+fn leads_elsewhere(reply: &http::Response<Bytes>) -> bool {
+    let location = reply.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or("");
+    reply.status().is_redirection() && !location.contains("/login")
 }
 
 fn protocol(what: &'static str) -> Error {
