@@ -240,7 +240,7 @@ async fn start(concurrency: u32, calls: &Calls) -> Result<Lab> {
 async fn forget(db: &Db, due: u32) -> Result<()> {
     db.run(&format!(
         "update public.collection_state set lease_run_id = null, leased_until = null, last_error = null, skip_reason = null,
-            consecutive_failures = 0, last_started_at = null, last_succeeded_at = null, last_records = null, next_due_at = 'infinity';
+            consecutive_failures = 0, last_started_at = null, last_succeeded_at = null, last_records = null, collect_from = null, next_due_at = 'infinity';
          update public.collection_state set next_due_at = now() where company_id in
             (select id from public.companies order by company_name limit {due});
          delete from public.collection_runs;
@@ -297,7 +297,7 @@ async fn result(db: &Db) -> Result<String> {
         ("public.dex_events", ",id"),
         ("public.machine_states", ""),
         ("public.machines", ""),
-        ("public.collection_state", ",next_due_at,last_started_at,last_succeeded_at"),
+        ("public.collection_state", ",next_due_at,last_started_at,last_succeeded_at,collect_from"),
         (results, ""),
     ] {
         let query = format!(
