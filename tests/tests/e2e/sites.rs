@@ -174,3 +174,35 @@ async fn each_tick_downloads_what_is_new_and_nothing_else() -> Result<()> {
     assert_eq!(db.count(falling, &[]).await?, 0);
     lab.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_capture_that_is_days_old_and_fails_is_brought_by_a_later_tick() -> Result<()> {
+    let lab = Lab::start("old-captures", &[]).await?;
+    let db = lab.db().await?;
+    let old = Account::synthetic(1, 1, 3, OffsetDateTime::now_utc() - time::Duration::days(10));
+    let site = Site::start(0, vec![old.clone()]).await?;
+    let company = lab.company(&db, "Acme", &site, &old).await?;
+    let fails =
+        Faults { captures: [(old.captures[1].dex_id, Fault::Status(500))].into(), ..Faults::default() };
+    site.set_faults(&old.email, fails);
+    // The end of the list is not all of it.
+    let path = "/collect-bulk?offset=2";
+    let bulk = lab.as_service("POST", path, Some(&company), json!({})).await?.json()?;
+    assert_eq!((&bulk["recordsCount"], &bulk["batching"]["hasMore"]), (&json!(1), &json!(false)), "{bulk}");
+    for expected in [1, 0] {
+        let summary = collect(&lab, &db).await?;
+        assert_eq!(outcome(&summary, "Acme"), (true, "", expected), "{summary}");
+        assert_eq!(summary["results"][0]["errors"].as_array().map(Vec::len), Some(1), "{summary}");
+    }
+    site.clear_faults();
+    site.set_faults(&old.email, Faults::default());
+    for expected in [1, 0] {
+        let summary = collect(&lab, &db).await?;
+        assert_eq!(outcome(&summary, "Acme"), (true, "", expected), "{summary}");
+    }
+    let begins =
+        "select round(extract(epoch from now() - collect_from) / 86400)::text from public.collection_state
+        where company_id = $1::text::uuid";
+    assert_eq!(db.text(begins, &[&company]).await?, "2");
+    lab.stop().await
+}
