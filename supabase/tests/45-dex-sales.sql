@@ -1,7 +1,7 @@
 -- What captures sell: intervals that are made, split and never counted twice; events, states and cash.
 begin;
 \ir support/accounts.psql
-select plan(62);
+select plan(64);
 
 select tests.create_company('north', 'anna');
 select tests.create_company('south', 'boris');
@@ -312,7 +312,12 @@ select throws_ok(
 -- Retention
 
 select tests.clear();
-update public.companies set settings = '{"keepParsedDays": 30, "keepCapturesDays": 60}' where company_name = 'north';
+select is(
+    private.setting_days('{"keepParsedDays": 7}', 'keepParsedDays', 90), interval '40 days',
+    'what was read is kept for as long as captures from then may still come'
+);
+select is(private.setting_days('{"keepParsedDays": "1e9"}', 'keepParsedDays', 90), interval '90 days', 'and nonsense changes nothing');
+update public.companies set settings = '{"keepParsedDays": 40, "keepCapturesDays": 60}' where company_name = 'north';
 select tests.as_service();
 select tests.store(variadic array(
     select tests.capture(200 + number, 'aged', (now() - number * interval '10 days')::text, jsonb_build_object('sales', jsonb_build_object(
