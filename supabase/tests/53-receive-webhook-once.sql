@@ -2,7 +2,7 @@
 begin;
 \ir support/accounts.psql
 \ir support/trading.psql
-select plan(33);
+select plan(37);
 
 select tests.create_user('anna');
 select tests.create_webhook('anna', 'trend', 'rate_limit_per_minute = 4');
@@ -94,6 +94,21 @@ select results_eq($$ select lease_id from private.trading_turns where user_id = 
 select results_eq(
     $$ select count(*)::integer from public.webhook_signals where user_id = tests.user_id('anna') and finished_at is null $$, array[0], 'none is left'
 );
+
+-- In the order in which they came
+
+select tests.record('other', 'buy', 'order:1') ->> 'signal_id' as buy \gset
+select tests.record('other', 'close', 'order:2') ->> 'signal_id' as close \gset
+select tests.next('anna', 5) ->> 'signal_id' as taken \gset
+select is(:'taken'::uuid, :'buy'::uuid, 'the buy comes first');
+select public.receive_webhook_later(:'buy', tests.lease(5), 20, 'the broker asks to slow down');
+select is(tests.next('anna', 5), null, 'while it waits, the close of the same symbol does too');
+update public.webhook_signals set symbol = 'MSFT' where id = :'close';
+select is((tests.next('anna', 5) ->> 'signal_id')::uuid, :'close'::uuid, 'one of another symbol does not');
+update public.webhook_signals set symbol = 'AAPL', status = 'pending', leased_until = null where id = :'close';
+update public.webhook_signals set finished_at = now(), status = 'refused' where id = :'buy';
+select is((tests.next('anna', 5) ->> 'signal_id')::uuid, :'close'::uuid, 'and once the buy has ended it is the turn of the close');
+update public.webhook_signals set finished_at = now(), status = 'refused' where id = :'close';
 
 -- Nobody's `false` trades with the operator's account
 
