@@ -2,7 +2,7 @@
 begin;
 \ir support/accounts.psql
 \ir support/trading.psql
-select plan(37);
+select plan(38);
 
 select tests.create_user('anna');
 select tests.create_webhook('anna', 'trend', 'rate_limit_per_minute = 4');
@@ -108,6 +108,8 @@ select is((tests.next('anna', 5) ->> 'signal_id')::uuid, :'close'::uuid, 'one of
 update public.webhook_signals set symbol = 'AAPL', status = 'pending', leased_until = null where id = :'close';
 update public.webhook_signals set finished_at = now(), status = 'refused' where id = :'buy';
 select is((tests.next('anna', 5) ->> 'signal_id')::uuid, :'close'::uuid, 'and once the buy has ended it is the turn of the close');
+select public.receive_webhook_later(:'close', tests.lease(5), 0, 'an order is being canceled', p_is_attempt => false);
+select is((tests.next('anna', 5) ->> 'attempts')::integer, 2, 'and to have waited for the broker is no attempt');
 update public.webhook_signals set finished_at = now(), status = 'refused' where id = :'close';
 
 -- Nobody's `false` trades with the operator's account

@@ -19,6 +19,11 @@ use crate::{config, notify};
 const MOST_SIGNALS: usize = 200;
 /// A free worker lives for 150 s.
 const LONGEST: Duration = Duration::from_mins(1);
+/// Most orders are canceled in a moment; milliseconds between two looks.
+const CANCEL_WAITS: [u64; 4] = [100, 300, 900, 1_800];
+/// Then looked at again after so many seconds.
+const CANCELED_WITHIN: u64 = 3;
+const TURNING: &str = "the opposite position is being closed";
 
 /// Acts until no signal is left, another has the turn, or the budget is spent: then the sweep goes on.
 pub(crate) async fn run(cx: &Context, user_id: &str) {
@@ -43,7 +48,7 @@ async fn work(cx: &Context, user_id: &str, lease: &str) -> Result<usize> {
         if let Err(error) = act(cx, &task, lease).await {
             let error = error.chain();
             cx.warn("receive_webhook.attempt_failed", json!({ "signal": task.signal_id, "error": error }));
-            store::later(cx, &task, lease, backoff(task.attempts), &error).await?;
+            store::later(cx, &task, lease, backoff(task.attempts), &error, true).await?;
         }
         if cx.now() - started > LONGEST {
             break;
@@ -98,15 +103,7 @@ impl Acting<'_> {
         if let Some(message) = self.expired() {
             return self.end("refused", "SIGNAL_EXPIRED", &message).await;
         }
-        match self.cancel(|open| self.is_superseded(open)).await? {
-            Ok(0) => self.decide().await,
-            // What was filled in between is seen when it is taken up again.
-            Ok(_) => {
-                store::later(self.cx, self.task, self.lease, 0, "open entries were canceled").await?;
-                Ok(())
-            }
-            Err(failure) => self.not_now(failure).await,
-        }
+        if self.is_clear(|open| self.is_superseded(open)).await? { self.decide().await } else { Ok(()) }
     }
 
     /// An entry that still stands, whole or in part, when the strategy wants out or the other way: filled
@@ -160,9 +157,9 @@ impl Acting<'_> {
         let Self { cx, task, lease, broker } = self;
         if order.intent != Intent::Entry
             // What is to be closed must not be held by the stop losses and targets of its entry.
-            && let Err(failure) = self.cancel(|open| open.side == order.side && open.role != "entry").await?
+            && !self.is_clear(|open| open.side == order.side && open.role != "entry").await?
         {
-            return self.not_now(failure).await;
+            return Ok(());
         }
         let client_order_id = order_id(&task.signal_id, order.intent);
         if let Broker::Simulator(simulator) = broker {
@@ -171,7 +168,7 @@ impl Acting<'_> {
             let placed =
                 store::place(cx, task, lease, &client_order_id, order, reasons, Some(&state)).await?;
             if placed.is_some() && order.intent == Intent::Turn {
-                store::later(cx, task, lease, 0, "the opposite position is being closed").await?;
+                self.later(0, TURNING, true).await?;
             }
             return Ok(());
         }
@@ -182,26 +179,48 @@ impl Acting<'_> {
         }
     }
 
-    /// Cancels those of the symbol's open orders, and gives how many.
-    async fn cancel(&self, which: impl Fn(&Placed) -> bool) -> Result<std::result::Result<usize, Failure>> {
-        let mut canceled = 0;
-        for open in self.task.open_orders.iter().filter(|open| which(open)) {
-            if let Err(failure) = self.broker.cancel(self.cx, open).await {
+    /// Whether none of the symbol's open orders is one of those. Else they are canceled, and the signal is left
+    /// for later: what was filled of them meanwhile changes what is to be done.
+    async fn is_clear(&self, which: impl Fn(&Placed) -> bool) -> Result<bool> {
+        let open: Vec<&Placed> = self.task.open_orders.iter().filter(|open| which(open)).collect();
+        if open.is_empty() {
+            return Ok(true);
+        }
+        match self.cancel(open).await? {
+            Ok(true) => self.later(0, "open orders were canceled", true).await?,
+            Ok(false) => self.later(CANCELED_WITHIN, "open orders are being canceled", false).await?,
+            Err(failure) => self.not_now(failure).await?,
+        }
+        Ok(false)
+    }
+
+    /// Cancels these, and gives whether all have come to their end. A broker that was asked to cancel has only
+    /// been asked: until it is done, an order may be filled, and holds what is to be sold.
+    async fn cancel(&self, mut open: Vec<&Placed>) -> Result<std::result::Result<bool, Failure>> {
+        for order in &open {
+            if let Err(failure) = self.broker.cancel(self.cx, order).await {
                 return Ok(Err(failure));
             }
-            let state = match &self.broker {
-                Broker::Simulator(_) => {
-                    State { filled_quantity: open.filled_quantity, ..State::of("canceled") }
-                }
-                Broker::Alpaca(alpaca) => match alpaca.find(self.cx, open).await {
+        }
+        let mut waits = CANCEL_WAITS.iter();
+        loop {
+            let mut left = Vec::new();
+            for order in open {
+                let state = match self.broker.canceled(self.cx, order).await {
                     Ok(state) => state.unwrap_or_else(|| State::of("lost")),
                     Err(failure) => return Ok(Err(failure)),
-                },
+                };
+                store::settle(self.cx, &order.order_id, &state).await?;
+                if !state.is_final() {
+                    left.push(order);
+                }
+            }
+            let Some(wait) = waits.next().filter(|_| !left.is_empty()) else {
+                return Ok(Ok(left.is_empty()));
             };
-            store::settle(self.cx, &open.order_id, &state).await?;
-            canceled += 1;
+            self.cx.sleep(Duration::from_millis(*wait)).await;
+            open = left;
         }
-        Ok(Ok(canceled))
     }
 
     /// Asks the broker, and notes what it said.
@@ -211,9 +230,7 @@ impl Acting<'_> {
             Asked::Placed(state) => {
                 store::settle(cx, order_id, &state).await?;
                 if order.intent == Intent::Turn {
-                    store::later(cx, self.task, self.lease, 1, "the opposite position is being closed")
-                        .await?;
-                    return Ok(());
+                    return self.later(1, TURNING, true).await;
                 }
                 self.finish("ordered", &[], &[]).await?;
                 if order.order_type == OrderType::Market && !state.is_final() {
@@ -231,9 +248,7 @@ impl Acting<'_> {
                 self.end("failed", "BROKER_REFUSED", &format!("{message} ({code})")).await
             }
             Asked::Later(seconds, why) => {
-                store::later(cx, self.task, self.lease, seconds.max(backoff(self.task.attempts)), &why)
-                    .await?;
-                Ok(())
+                self.later(seconds.max(backoff(self.task.attempts)), &why, true).await
             }
         }
     }
@@ -283,16 +298,7 @@ impl Acting<'_> {
         match self.broker.find(self.cx, order, false).await {
             Ok(Some(state)) => {
                 store::settle(self.cx, &order.order_id, &state).await?;
-                let seconds = if state.is_final() { 0 } else { 5 };
-                store::later(
-                    self.cx,
-                    self.task,
-                    self.lease,
-                    seconds,
-                    "the opposite position is being closed",
-                )
-                .await?;
-                Ok(())
+                self.later(if state.is_final() { 0 } else { 5 }, TURNING, true).await
             }
             Ok(None) => self.submit(&order.order_id, &order.client_order_id, &order.order()).await,
             Err(failure) => self.not_now(failure).await,
@@ -307,7 +313,11 @@ impl Acting<'_> {
             Failure::Wait(wait) => (wait.as_secs(), "the broker asks to slow down".to_owned()),
             Failure::Unknown(why) => (backoff(self.task.attempts), why),
         };
-        store::later(self.cx, self.task, self.lease, seconds, &why).await?;
+        self.later(seconds, &why, true).await
+    }
+
+    async fn later(&self, seconds: u64, why: &str, is_attempt: bool) -> Result<()> {
+        store::later(self.cx, self.task, self.lease, seconds, why, is_attempt).await?;
         Ok(())
     }
 

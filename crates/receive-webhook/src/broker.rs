@@ -296,11 +296,21 @@ impl Broker {
         }
     }
 
-    /// Cancels an open order; one that is closed already is none to cancel.
+    /// Asks to cancel an open order; one that is closed already is none to cancel.
     pub(crate) async fn cancel(&self, cx: &Context, order: &Placed) -> Result<(), Failure> {
         match self {
             Broker::Alpaca(alpaca) => alpaca.cancel(cx, order).await,
             Broker::Simulator(_) => Ok(()),
+        }
+    }
+
+    /// How an order stands that is to be canceled; none when it never arrived.
+    pub(crate) async fn canceled(&self, cx: &Context, order: &Placed) -> Result<Option<State>, Failure> {
+        match self {
+            Broker::Alpaca(alpaca) => alpaca.find(cx, order).await,
+            Broker::Simulator(_) => {
+                Ok(Some(State { filled_quantity: order.filled_quantity, ..State::of("canceled") }))
+            }
         }
     }
 }

@@ -377,7 +377,7 @@ pub mod receive_webhook_finish {
     pub type Output = bool;
 }
 
-/// Leaves a signal for a later attempt.
+/// Leaves a signal for a later attempt. What is no attempt does not count to those after which a signal is given up.
 pub mod receive_webhook_later {
     pub const NAME: &str = "receive_webhook_later";
 
@@ -388,13 +388,15 @@ pub mod receive_webhook_later {
         pub p_lease_id: &'a str,
         pub p_after_seconds: i32,
         pub p_error: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub p_is_attempt: Option<bool>,
     }
 
     /// What it gives.
     pub type Output = bool;
 }
 
-/// Takes or keeps the owner's turn and gives the oldest signal that is due with all that its decision is made from; without one, gives the turn back. Null when another has the turn.
+/// Takes or keeps the owner's turn and gives the oldest signal that is due, and before which none of its symbol waits, with all that its decision is made from; without one, gives the turn back. Null when another has the turn.
 pub mod receive_webhook_next {
     pub const NAME: &str = "receive_webhook_next";
 

@@ -155,19 +155,22 @@ pub(crate) async fn finish(
     cx.db().rpc(receive_webhook_finish::NAME, &arguments).fetch().await
 }
 
-/// Leaves a signal for a later attempt. False when another has it by now.
+/// Leaves a signal for a later attempt; after ten that count as such it is given up. False when another has
+/// it by now.
 pub(crate) async fn later(
     cx: &Context,
     task: &Task,
     lease_id: &str,
     seconds: u64,
     why: &str,
+    is_attempt: bool,
 ) -> Result<bool> {
     let arguments = receive_webhook_later::Args {
         p_signal_id: &task.signal_id,
         p_lease_id: lease_id,
         p_after_seconds: i32::try_from(seconds).unwrap_or(i32::MAX),
         p_error: why,
+        p_is_attempt: Some(is_attempt),
     };
     cx.db().rpc(receive_webhook_later::NAME, &arguments).fetch().await
 }

@@ -1,6 +1,7 @@
 //! The account, its orders and positions. Money in cents, whole shares: enough for tests.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use serde_json::{Value, json};
@@ -24,6 +25,18 @@ pub struct Kept {
     pub filled: i64,
     /// At this price on average.
     pub price_cents: i64,
+    /// Since when it is to be canceled.
+    canceling: Option<Instant>,
+}
+
+impl Kept {
+    fn is_open(&self) -> bool {
+        !matches!(self.status.as_str(), "filled" | "canceled")
+    }
+
+    fn quantity(&self) -> i64 {
+        self.asked["qty"].as_str().and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
 }
 
 /// An error reply.
@@ -43,6 +56,7 @@ pub(super) struct Book {
     pub(super) orders: Vec<Kept>,
     pub(super) buying_power_cents: i64,
     pub(super) fills_at_once: bool,
+    pub(super) cancels_within: Duration,
     held: BTreeMap<String, i64>,
 }
 
@@ -55,6 +69,7 @@ impl Default for Book {
             orders: Vec::new(),
             buying_power_cents: 20_000_000,
             fills_at_once: true,
+            cancels_within: Duration::from_millis(50),
             held: BTreeMap::new(),
         }
     }
@@ -62,6 +77,7 @@ impl Default for Book {
 
 impl Book {
     pub(super) fn place(&mut self, asked: &Value) -> Result<Value, Refusal> {
+        self.end_canceled();
         let text = |name: &str| asked[name].as_str().unwrap_or_default().to_owned();
         let (symbol, side, client_order_id) = (text("symbol"), text("side"), text("client_order_id"));
         if symbol.is_empty() || !matches!(side.as_str(), "buy" | "sell") {
@@ -69,9 +85,6 @@ impl Book {
         }
         if client_order_id.len() > 48 {
             return Err(refusal(422, 40_010_001, "client_order_id must be no more than 48 characters"));
-        }
-        if self.orders.iter().any(|order| order.client_order_id == client_order_id) {
-            return Err(refusal(422, 40_010_001, "client_order_id must be unique"));
         }
         let Ok(quantity) = text("qty").parse::<i64>() else {
             return Err(refusal(422, 42_210_000, "qty must be a whole number here"));
@@ -97,6 +110,27 @@ impl Book {
                 }),
             });
         }
+        // What open orders would sell is held for them.
+        let is_held = |order: &&Kept| order.is_open() && order.symbol == symbol && order.side == "sell";
+        let for_orders: i64 =
+            self.orders.iter().filter(is_held).map(|order| order.quantity() - order.filled).sum();
+        if side == "sell" && held > 0 && quantity > held - for_orders {
+            let available = held - for_orders;
+            return Err(Refusal {
+                status: 403,
+                body: json!({
+                    "available": available.to_string(), "code": 40_310_000, "existing_qty": held.to_string(),
+                    "held_for_orders": for_orders.to_string(), "symbol": symbol,
+                    "message": format!(
+                        "insufficient qty available for order (requested: {quantity}, available: {available})"
+                    ),
+                }),
+            });
+        }
+        // The last check: an order that was placed already may be refused for what it did itself.
+        if self.orders.iter().any(|order| order.client_order_id == client_order_id) {
+            return Err(refusal(422, 40_010_001, "client_order_id must be unique"));
+        }
         let number = self.orders.len() + 1;
         let kept = Kept {
             id: format!("61e69015-8549-4bfd-b9c3-{number:012}"),
@@ -106,6 +140,7 @@ impl Book {
             status: "accepted".to_owned(),
             filled: 0,
             price_cents: 0,
+            canceling: None,
             asked: asked.clone(),
         };
         let reply = json(&kept, true);
@@ -122,7 +157,7 @@ impl Book {
         else {
             return;
         };
-        let asked = order.asked["qty"].as_str().and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
+        let asked = order.quantity();
         let before = order.filled * order.price_cents;
         order.filled += quantity;
         order.price_cents = (before + quantity * price_cents) / order.filled;
@@ -133,6 +168,7 @@ impl Book {
     }
 
     pub(super) fn read(&mut self, method: &Method, path: &str, query: &str) -> Result<Value, Refusal> {
+        self.end_canceled();
         let missing = |message: &str| refusal(404, 40_410_000, message);
         if path == "/v2/account" {
             return Ok(json!({
@@ -160,16 +196,28 @@ impl Book {
         };
         let order = wanted.ok_or_else(|| missing("order not found"))?;
         if *method == Method::DELETE {
-            if matches!(order.status.as_str(), "filled" | "canceled") {
+            if !order.is_open() {
                 return Err(refusal(
                     422,
                     42_210_000,
                     &format!("order is already in \"{}\" state", order.status),
                 ));
             }
-            "canceled".clone_into(&mut order.status);
+            "pending_cancel".clone_into(&mut order.status);
+            order.canceling.get_or_insert_with(Instant::now);
         }
         Ok(json(order, false))
+    }
+
+    /// A request to cancel takes its time, and an order may be filled meanwhile.
+    fn end_canceled(&mut self) {
+        let within = self.cancels_within;
+        let is_due = |order: &&mut Kept| {
+            order.is_open() && order.canceling.is_some_and(|since| since.elapsed() >= within)
+        };
+        for order in self.orders.iter_mut().filter(is_due) {
+            "canceled".clone_into(&mut order.status);
+        }
     }
 }
 

@@ -97,6 +97,11 @@ impl Alpaca {
         lock(&self.shared.book).fills_at_once = yes;
     }
 
+    /// How long an order that is to be canceled is in between; it may be filled then.
+    pub fn cancel_within(&self, wait: Duration) {
+        lock(&self.shared.book).cancels_within = wait;
+    }
+
     /// Fills an order that stands, the quantity and price as text.
     pub fn fill(&self, client_order_id: &str, quantity: i64, price_cents: i64) {
         lock(&self.shared.book).fill(client_order_id, quantity, price_cents);
@@ -152,9 +157,10 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Reply
         let fault = lock(&shared.faults).pop_front();
         return order(&shared, &body, fault);
     }
-    Ok(lock(&shared.book)
-        .read(&parts.method, &path, &query)
-        .map_or_else(|refusal| refuse(&refusal), |value| reply(200, &value)))
+    Ok(lock(&shared.book).read(&parts.method, &path, &query).map_or_else(
+        |refusal| refuse(&refusal),
+        |value| if parts.method == Method::DELETE { reply(204, &json!("")) } else { reply(200, &value) },
+    ))
 }
 
 fn order(shared: &Shared, body: &[u8], fault: Option<Fault>) -> Result<Reply> {

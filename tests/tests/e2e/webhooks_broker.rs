@@ -135,3 +135,47 @@ async fn a_broker_that_is_down_is_asked_again_and_the_order_is_placed_once() -> 
     assert_eq!(db.text("select status from public.webhook_signals", &[]).await?, "ordered");
     lab.stop().await
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_to_be_canceled_is_waited_for_and_then_everything_is_sold_once() -> Result<()> {
+    let broker = Alpaca::start().await?;
+    let (lab, db, webhook) = start("broker-cancel", &broker).await?;
+    // What an open order would sell is held for it, until it is canceled.
+    broker.cancel_within(Duration::from_millis(700));
+    for alert in [
+        json!({ "ticker": "AAPL", "action": "buy", "quantity": 10 }),
+        json!({ "ticker": "AAPL", "action": "sell", "quantity": 10, "type": "LIMIT", "limit_price": 200 }),
+        json!({ "ticker": "AAPL", "action": "close" }),
+    ] {
+        webhook.send(&lab, alert).await?;
+        settled(&db).await?;
+    }
+    let statuses = || broker.orders().into_iter().map(|order| order.status).collect::<Vec<_>>();
+    assert_eq!(statuses(), ["filled", "canceled", "filled"]);
+
+    // An entry that is filled while it is being canceled is sold.
+    broker.cancel_within(Duration::from_mins(1));
+    let entry =
+        json!({ "ticker": "MSFT", "action": "buy", "type": "LIMIT", "limit_price": 99, "quantity": 4 });
+    webhook.send(&lab, entry).await?;
+    settled(&db).await?;
+    webhook.send(&lab, json!({ "ticker": "MSFT", "action": "close" })).await?;
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    while !broker.asked().iter().any(|one| one.starts_with("DELETE") && one.ends_with("4")) {
+        anyhow::ensure!(std::time::Instant::now() < deadline, "{:?}", broker.asked());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let entry = broker.orders().pop().map(|order| order.client_order_id).unwrap_or_default();
+    broker.fill(&entry, 4, 9_900);
+    settled(&db).await?;
+    assert_eq!(statuses()[3..], ["filled", "filled"]);
+    let held =
+        "select string_agg(concat_ws(' ', symbol, quantity), ', ' order by symbol) from public.positions";
+    let nothing = format!("select ({held}) = 'AAPL 0, MSFT 0'");
+    db.wait_for("nothing held", Duration::from_secs(10), &nothing).await?;
+    assert_eq!(
+        db.count("select count(*) from public.webhook_signals where status <> 'ordered'", &[]).await?,
+        0
+    );
+    lab.stop().await
+}

@@ -1,0 +1,190 @@
+//! What becomes of a signal, against a scripted database and a scripted broker.
+
+use ironferry::testing::{Answer, App};
+use serde_json::{Value, json};
+
+const SIGNAL: &str = "5a1f0e8c-0000-4000-8000-000000000001";
+
+/// A signal of a webhook that trades with the operator's account: close what is held of AAPL.
+fn close(more: &Value) -> Value {
+    let mut task = json!({
+        "signal_id": SIGNAL, "config_id": "3b241101-e2bb-4255-8caf-4136c566a962",
+        "signal": { "symbol": { "name": "AAPL", "class": "us_equity" }, "action": "exit" },
+        "attempts": 1, "age_seconds": 1, "act_within_seconds": 300, "is_active": true, "simulated": false,
+        "last_price": "100", "config": {}, "limits": {}, "usage": {}, "held": null, "book": null, "orders": [],
+        "open_orders": [],
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        task[name] = value.clone();
+    }
+    task
+}
+
+/// An order as it is noted.
+fn noted(id: &str, role: &str, side: &str, more: &Value) -> Value {
+    let mut order = json!({
+        "order_id": id, "client_order_id": format!("if-{id}"), "broker_order_id": format!("at-broker-{id}"),
+        "simulated": false, "role": role, "symbol": "AAPL", "asset_class": "us_equity", "side": side,
+        "order_type": "limit", "quantity": "10", "limit_price": "90", "time_in_force": "gtc", "status": "new",
+        "filled_quantity": "0", "closed": false, "age_seconds": 600,
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        order[name] = value.clone();
+    }
+    order
+}
+
+/// What the broker says of an order.
+fn says(id: &str, status: &str, filled: &str) -> Answer {
+    Answer::json(json!({
+        "id": format!("at-broker-{id}"), "client_order_id": format!("if-{id}"), "status": status, "filled_qty": filled,
+        "filled_avg_price": (filled != "0").then_some("90"), "qty": "10", "type": "limit",
+    }))
+}
+
+fn refuses(status: u16, code: u64, message: &str) -> Answer {
+    Answer::status(status, json!({ "code": code, "message": message }).to_string())
+}
+
+/// The owner's signals come to the sweep; rules for the broker are added to it.
+fn trader(tasks: impl IntoIterator<Item = Value>) -> App {
+    let tasks: Vec<Answer> = tasks.into_iter().chain([Value::Null]).map(Answer::json).collect();
+    App::new(receive_webhook::handle)
+        .secret("SIMULATION_MODE", "false")
+        .secret("ALPACA_API_KEY", "PK")
+        .secret("ALPACA_API_SECRET", "secret")
+        .rpc("receive_webhook_waiting", Answer::json(json!(["u"])))
+        .rpc("receive_webhook_next", tasks)
+        .rpc("receive_webhook_later", Answer::json(true))
+        .rpc("receive_webhook_finish", Answer::json(true))
+        .rpc("receive_webhook_settle", Answer::status(204, ""))
+        .rpc("receive_webhook_place", Answer::json("placed"))
+        .rpc("receive_webhook_open_orders", Answer::json(json!([])))
+        .rpc("receive_webhook_notifications", Answer::json(json!([])))
+        .on("GET", "/v2/account", Answer::json(json!({
+            "equity": "100000", "last_equity": "100000", "buying_power": "200000", "shorting_enabled": true,
+        })))
+}
+
+fn sweep(app: App) -> App {
+    assert_eq!(app.post_as_service("/receive-webhook/sweep", "{}").status(), 202);
+    app
+}
+
+fn holds(quantity: &str) -> Answer {
+    Answer::json(json!({ "qty": quantity, "side": "long", "current_price": "100" }))
+}
+
+/// What was sent to the broker with this method.
+fn sent(app: &App, method: &str) -> Vec<String> {
+    let calls = app.calls().into_iter();
+    calls.filter(|call| call.method == method && call.url.contains("/v2/")).map(|call| call.url).collect()
+}
+
+/// Each order that was settled, with its status.
+fn settled(app: &App) -> Vec<String> {
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let calls = app.rpc_calls("receive_webhook_settle");
+    calls
+        .iter()
+        .map(|call| format!("{} {}", word(&call["p_order_id"]), word(&call["p_state"]["status"])))
+        .collect()
+}
+
+/// How the signal was ended, with its first refusal.
+fn ended(app: &App) -> Vec<Value> {
+    let calls = app.rpc_calls("receive_webhook_finish");
+    calls.iter().map(|call| json!([call["p_status"], call["p_refusals"][0]["code"]])).collect()
+}
+
+/// When the signal is to be taken up again, and whether this was an attempt.
+fn left(app: &App) -> Vec<Value> {
+    let calls = app.rpc_calls("receive_webhook_later");
+    calls.iter().map(|call| json!([call["p_after_seconds"], call["p_is_attempt"]])).collect()
+}
+
+#[test]
+fn an_entry_that_is_being_canceled_is_waited_for_and_the_wait_is_no_attempt() {
+    let open = json!({ "open_orders": [noted("entry", "entry", "buy", &json!({}))] });
+    let app =
+        sweep(trader([close(&open)]).on("DELETE", "/v2/orders/at-broker-entry", Answer::status(204, "")).on(
+            "GET",
+            "/v2/orders/at-broker-entry",
+            says("entry", "pending_cancel", "0"),
+        ));
+    assert_eq!(left(&app), [json!([3, false])]);
+    assert!(ended(&app).is_empty(), "{:?}", ended(&app));
+}
+
+#[test]
+fn an_entry_that_is_filled_while_it_is_being_canceled_is_sold() {
+    let open = json!({ "open_orders": [noted("entry", "entry", "buy", &json!({}))] });
+    let app = sweep(
+        trader([close(&open), close(&json!({}))])
+            .on("DELETE", "/v2/orders/at-broker-entry", Answer::status(204, ""))
+            .on(
+                "GET",
+                "/v2/orders/at-broker-entry",
+                vec![says("entry", "pending_cancel", "0"), says("entry", "filled", "10")],
+            )
+            .on("GET", "/v2/positions/AAPL", holds("10"))
+            .on("POST", "/v2/orders", says("exit", "filled", "10")),
+    );
+    assert_eq!(left(&app), [json!([0, true])]);
+    assert_eq!(settled(&app), ["entry pending_cancel", "entry filled", "placed filled"]);
+    assert_eq!(ended(&app), [json!(["ordered", null])]);
+}
+
+#[test]
+fn nothing_is_sold_while_a_stop_still_holds_it() {
+    let open = json!({ "open_orders": [noted("stop", "stop_loss", "sell", &json!({}))] });
+    let app = sweep(
+        trader([close(&open)])
+            .on("DELETE", "/v2/orders/at-broker-stop", Answer::status(204, ""))
+            .on("GET", "/v2/orders/at-broker-stop", says("stop", "pending_cancel", "0"))
+            .on("GET", "/v2/positions/AAPL", holds("10")),
+    );
+    assert!(sent(&app, "POST").is_empty(), "{:?}", sent(&app, "POST"));
+    assert_eq!(left(&app), [json!([3, false])]);
+}
+
+#[test]
+fn a_stop_that_was_filled_before_it_could_be_canceled_is_not_sold_again() {
+    let open = json!({ "open_orders": [noted("stop", "stop_loss", "sell", &json!({}))] });
+    let app = sweep(
+        trader([close(&open), close(&json!({}))])
+            .on(
+                "DELETE",
+                "/v2/orders/at-broker-stop",
+                refuses(422, 42_210_000, "order is already in \"filled\" state"),
+            )
+            .on("GET", "/v2/orders/at-broker-stop", says("stop", "filled", "10"))
+            .on(
+                "GET",
+                "/v2/positions/AAPL",
+                vec![holds("10"), refuses(404, 40_410_000, "position does not exist")],
+            ),
+    );
+    assert!(sent(&app, "POST").is_empty(), "{:?}", sent(&app, "POST"));
+    assert_eq!(settled(&app), ["stop filled"]);
+    assert_eq!(ended(&app), [json!(["refused", "NOTHING_TO_EXIT"])]);
+}
+
+#[test]
+fn in_simulation_too_what_is_held_is_read_again_once_orders_were_canceled() {
+    let book = json!({ "simulated": true, "held": { "quantity": "10" }, "orders": [] });
+    let mut first = book.clone();
+    first["open_orders"] = json!([noted("stop", "stop_loss", "sell", &json!({ "simulated": true }))]);
+    let app =
+        sweep(trader([close(&first), close(&json!({ "simulated": true, "held": { "quantity": "4" } }))]));
+    let placed = app.rpc_calls("receive_webhook_place");
+    assert_eq!((placed.len(), &placed[0]["p_order"]["quantity"]), (1, &json!("4")));
+}
+
+#[test]
+fn whoever_may_not_cancel_is_told_so() {
+    let open = json!({ "open_orders": [noted("entry", "entry", "buy", &json!({}))] });
+    let app =
+        sweep(trader([close(&open)]).on("DELETE", "/v2/orders/", refuses(403, 40_310_000, "forbidden.")));
+    assert_eq!(ended(&app), [json!(["failed", "BROKER_REFUSED"])]);
+}
