@@ -150,7 +150,7 @@ select set_eq(
         'receive_webhook_record(uuid,jsonb,jsonb,text,text,text,timestamp with time zone,timestamp with time zone)',
         'receive_webhook_next(uuid,uuid,integer,boolean,integer)', 'receive_webhook_yield(uuid,uuid)',
         'receive_webhook_finish(uuid,uuid,text,jsonb,jsonb)', 'receive_webhook_later(uuid,uuid,integer,text,boolean)',
-        'receive_webhook_place(uuid,uuid,text,boolean,jsonb,jsonb,jsonb)', 'receive_webhook_settle(uuid,jsonb)',
+        'receive_webhook_place(uuid,uuid,text,boolean,jsonb,jsonb,jsonb,text)', 'receive_webhook_settle(uuid,jsonb)',
         'receive_webhook_open_orders(integer,integer)', 'receive_webhook_waiting(integer)',
         'receive_webhook_notifications(integer,integer,uuid)', 'receive_webhook_notified(bigint,text,boolean)',
         'health_report(integer)',

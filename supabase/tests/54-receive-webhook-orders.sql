@@ -2,7 +2,7 @@
 begin;
 \ir support/accounts.psql
 \ir support/trading.psql
-select plan(27);
+select plan(29);
 
 select tests.create_user('anna');
 select tests.create_webhook('anna', 'trend', $$ notification_preferences = '{"onSuccess": true, "on_failure": true, "url": "https://x.example"}' $$);
@@ -93,6 +93,26 @@ where user_id = tests.user_id('anna');
 select results_eq(
     $$ select status, count(*)::integer from public.webhook_notifications where user_id = tests.user_id('anna') group by status order by status $$,
     $$ values ('pending', 6), ('sent', 1) $$, 'what did not get through is tried again'
+);
+
+-- Where it was sent
+
+update public.webhook_configs set alpaca_api_key_sealed = 'v1.k.x', alpaca_api_secret_sealed = 'v1.k.y' where name = 'trend';
+select tests.record('trend', 'y', 'account') ->> 'signal_id' as sent \gset
+select tests.next('anna', 1) ->> 'signal_id' as same \gset
+select public.receive_webhook_place(:'sent', tests.lease(1), 'sent', false, tests.order('buy', '1'), '[]', tests.state('new') || jsonb_build_object('legs',
+    jsonb_build_array(tests.state('held') || '{"client_order_id": "sent-sl", "role": "stop_loss", "order_type": "stop", "quantity": "1"}')
+), 'an account') as order_id \gset
+update public.orders set next_check_at = now() where client_order_id like 'sent%';
+select results_eq(
+    $$ select value ->> 'account', value #>> '{own,alpaca_api_key_sealed}' from jsonb_array_elements(public.receive_webhook_open_orders(500, 60))
+       where value ->> 'client_order_id' like 'sent%' $$,
+    $$ values ('an account', 'v1.k.x'), ('an account', 'v1.k.x') $$, 'an order has its account, and so has its stop loss'
+);
+delete from public.webhook_configs where name = 'trend';
+select results_eq(
+    $$ select private.order_json(one) ->> 'account', private.order_json(one) ->> 'own' from public.orders as one where client_order_id = 'sent' $$,
+    $$ values ('an account', null) $$, 'also when its webhook is gone with the keys'
 );
 
 select * from finish();

@@ -11,7 +11,7 @@ use ironferry::{Context, Result};
 use order_engine::{Action, Intent, MarketPosition, Order, OrderType, Outcome, Side, Situation, decide};
 use serde_json::{Value, json};
 
-use crate::broker::{self, Asked, Broker, Failure, Placed, State};
+use crate::broker::{self, Asked, Broker, Failure, LOST_AFTER_SECONDS, Placed, State};
 use crate::store::{self, Task};
 use crate::{config, notify};
 
@@ -23,6 +23,7 @@ const LONGEST: Duration = Duration::from_mins(1);
 const CANCEL_WAITS: [u64; 4] = [100, 300, 900, 1_800];
 /// Then looked at again after so many seconds.
 const CANCELED_WITHIN: u64 = 3;
+const CHANGED: &str = "the webhook had another account or mode when its order was noted";
 const TURNING: &str = "the opposite position is being closed";
 
 /// Acts until no signal is left, another has the turn, or the budget is spent: then the sweep goes on.
@@ -91,6 +92,9 @@ impl Acting<'_> {
             }
             if !order.closed {
                 return self.wait_for(order).await;
+            }
+            if !self.broker.is_of(order) {
+                return self.end("refused", "CONFIG_CHANGED", CHANGED).await;
             }
             if order.filled_quantity < order.quantity {
                 return self.end("failed", "TURN_FAILED", "the opposite position could not be closed").await;
@@ -162,61 +166,82 @@ impl Acting<'_> {
             return Ok(());
         }
         let client_order_id = order_id(&task.signal_id, order.intent);
+        let mut arguments = store::Place {
+            p_signal_id: &task.signal_id,
+            p_lease_id: lease,
+            p_client_order_id: &client_order_id,
+            p_simulated: task.simulated,
+            p_order: order,
+            p_reasons: reasons,
+            p_state: None,
+            p_account: broker.account_id(),
+        };
         if let Broker::Simulator(simulator) = broker {
             // Nothing outside is asked, so all of it is one transaction.
             let state = simulator.submit(&client_order_id, order);
-            let placed =
-                store::place(cx, task, lease, &client_order_id, order, reasons, Some(&state)).await?;
-            if placed.is_some() && order.intent == Intent::Turn {
+            arguments.p_state = Some(&state);
+            if store::place(cx, &arguments).await?.is_some() && order.intent == Intent::Turn {
                 self.later(0, TURNING, true).await?;
             }
             return Ok(());
         }
-        match store::place(cx, task, lease, &client_order_id, order, reasons, None).await? {
+        match store::place(cx, &arguments).await? {
             Some(order_id) => self.submit(&order_id, &client_order_id, order).await,
             // The lease was lost: whoever has it goes on.
             None => Ok(()),
         }
     }
 
-    /// Whether none of the symbol's open orders is one of those. Else they are canceled, and the signal is left
-    /// for later: what was filled of them meanwhile changes what is to be done.
+    /// Whether none of the symbol's open orders at this account is one of those. Else they are canceled, and
+    /// the signal is left for later: what was filled of them meanwhile changes what is to be done.
     async fn is_clear(&self, which: impl Fn(&Placed) -> bool) -> Result<bool> {
-        let open: Vec<&Placed> = self.task.open_orders.iter().filter(|open| which(open)).collect();
-        if open.is_empty() {
-            return Ok(true);
-        }
+        let is_here = |order: &Placed| {
+            let broker = Broker::of_order(self.cx, order, self.task.last_price);
+            broker.is_ok_and(|broker| broker.account_id() == self.broker.account_id())
+        };
+        let open = self.task.open_orders.iter().filter(|order| which(order) && is_here(order)).collect();
         match self.cancel(open).await? {
-            Ok(true) => self.later(0, "open orders were canceled", true).await?,
-            Ok(false) => self.later(CANCELED_WITHIN, "open orders are being canceled", false).await?,
+            Ok((0, true)) => return Ok(true),
+            Ok((_, true)) => self.later(0, "open orders were canceled", true).await?,
+            Ok((_, false)) => self.later(CANCELED_WITHIN, "open orders are being canceled", false).await?,
             Err(failure) => self.not_now(failure).await?,
         }
         Ok(false)
     }
 
-    /// Cancels these, and gives whether all have come to their end. A broker that was asked to cancel has only
-    /// been asked: until it is done, an order may be filled, and holds what is to be sold.
-    async fn cancel(&self, mut open: Vec<&Placed>) -> Result<std::result::Result<bool, Failure>> {
+    /// Cancels these, and gives how many have come to their end, and whether all have. A broker that was asked
+    /// to cancel has only been asked: until it is done, an order may be filled, and holds what is to be sold.
+    async fn cancel(&self, mut open: Vec<&Placed>) -> Result<std::result::Result<(usize, bool), Failure>> {
         for order in &open {
             if let Err(failure) = self.broker.cancel(self.cx, order).await {
                 return Ok(Err(failure));
             }
         }
         let mut waits = CANCEL_WAITS.iter();
+        let mut ended = 0;
         loop {
             let mut left = Vec::new();
             for order in open {
                 let state = match self.broker.canceled(self.cx, order).await {
-                    Ok(state) => state.unwrap_or_else(|| State::of("lost")),
+                    Ok(Some(state)) => state,
+                    // It is at an account that its webhook had before.
+                    Ok(None) if !self.broker.is_of(order) => continue,
+                    Ok(None) if order.age_seconds < LOST_AFTER_SECONDS => {
+                        left.push(order);
+                        continue;
+                    }
+                    Ok(None) => State::of("lost"),
                     Err(failure) => return Ok(Err(failure)),
                 };
                 store::settle(self.cx, &order.order_id, &state).await?;
-                if !state.is_final() {
+                if state.is_final() {
+                    ended += 1;
+                } else {
                     left.push(order);
                 }
             }
             let Some(wait) = waits.next().filter(|_| !left.is_empty()) else {
-                return Ok(Ok(left.is_empty()));
+                return Ok(Ok((ended, left.is_empty())));
             };
             self.cx.sleep(Duration::from_millis(*wait)).await;
             open = left;
@@ -273,36 +298,51 @@ impl Acting<'_> {
         if order.status == "refused" {
             return self.end("failed", "BROKER_REFUSED", "the broker refused the order").await;
         }
+        if order.status == "lost" {
+            return self.end("failed", "ORDER_LOST", "the order never arrived at the broker").await;
+        }
         if order.status != "pending" {
             return self.finish("ordered", &[], &[]).await;
         }
-        match self.broker.find(self.cx, order, false).await {
+        let broker = Broker::of_order(self.cx, order, self.task.last_price)?;
+        match broker.find(self.cx, order, false).await {
             Ok(Some(state)) => {
                 store::settle(self.cx, &order.order_id, &state).await?;
                 self.finish("ordered", &[], &[]).await
             }
-            // It never arrived.
-            Ok(None) => match self.expired() {
-                Some(message) => {
-                    store::settle(self.cx, &order.order_id, &State::of("lost")).await?;
-                    self.end("refused", "SIGNAL_EXPIRED", &message).await
-                }
-                None => self.submit(&order.order_id, &order.client_order_id, &order.order()).await,
-            },
+            Ok(None) => self.send(&broker, order).await,
             Err(failure) => self.not_now(failure).await,
         }
     }
 
     /// The opposite position is being closed.
     async fn wait_for(&self, order: &Placed) -> Result<()> {
-        match self.broker.find(self.cx, order, false).await {
+        let broker = Broker::of_order(self.cx, order, self.task.last_price)?;
+        match broker.find(self.cx, order, false).await {
             Ok(Some(state)) => {
                 store::settle(self.cx, &order.order_id, &state).await?;
                 self.later(if state.is_final() { 0 } else { 5 }, TURNING, true).await
             }
-            Ok(None) => self.submit(&order.order_id, &order.client_order_id, &order.order()).await,
+            Ok(None) => self.send(&broker, order).await,
             Err(failure) => self.not_now(failure).await,
         }
+    }
+
+    /// A noted order that never arrived is sent, unless something speaks against it by now.
+    async fn send(&self, broker: &Broker, order: &Placed) -> Result<()> {
+        let stop = if self.broker.is_of(order) {
+            self.expired().map(|message| ("SIGNAL_EXPIRED", message))
+        } else {
+            Some(("CONFIG_CHANGED", CHANGED.to_owned()))
+        };
+        let Some((code, message)) = stop else {
+            return self.submit(&order.order_id, &order.client_order_id, &order.order()).await;
+        };
+        // At another account it may stand.
+        if broker.is_of(order) {
+            store::settle(self.cx, &order.order_id, &State::of("lost")).await?;
+        }
+        self.end("refused", code, &message).await
     }
 
     async fn not_now(&self, failure: Failure) -> Result<()> {

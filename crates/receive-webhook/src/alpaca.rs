@@ -10,9 +10,11 @@ use ironferry::{Context, Error, FetchOptions, Result, Secret, outbound};
 use order_engine::{Account, AssetClass, Decimal, Order, OrderType, Position, Symbol, Trail};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::broker::{Failure, Leg, Placed, State};
 use crate::config::{self, OwnAccount};
+use crate::verify;
 
 const PAPER: &str = "https://paper-api.alpaca.markets";
 /// It answers in well under a second; an order is looked up after that.
@@ -21,6 +23,8 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(8);
 const WAIT: Duration = Duration::from_secs(20);
 
 pub(crate) struct Alpaca {
+    /// 16 digits of the hash of its key.
+    pub(crate) account_id: String,
     url: String,
     key: Secret,
     secret: Secret,
@@ -82,24 +86,30 @@ struct ErrorReply {
 
 impl Alpaca {
     /// With the owner's own account where there is one, else with the operator's.
-    pub(crate) fn new(cx: &Context, config_id: Option<&str>, account: &OwnAccount) -> Result<Self> {
-        let trimmed = |url: &str| url.trim_end_matches('/').trim_end_matches("/v2").to_owned();
-        if let (Some(id), Some(key), Some(secret)) =
-            (config_id, &account.alpaca_api_key_sealed, &account.alpaca_api_secret_sealed)
+    pub(crate) fn new(cx: &Context, config_id: Option<&str>, own: Option<&OwnAccount>) -> Result<Self> {
+        let new = |url: &str, key: Secret, secret: Secret| Self {
+            account_id: verify::hex(&Sha256::digest(key.expose())[..8]),
+            url: url.trim_end_matches('/').trim_end_matches("/v2").to_owned(),
+            key,
+            secret,
+        };
+        if let (
+            Some(id),
+            Some(OwnAccount {
+                alpaca_api_key_sealed: Some(key),
+                alpaca_api_secret_sealed: Some(secret),
+                alpaca_api_url,
+            }),
+        ) = (config_id, own)
         {
-            let url = account.alpaca_api_url.as_deref().unwrap_or(PAPER);
+            let url = alpaca_api_url.as_deref().unwrap_or(PAPER);
             outbound::guard(cx, url)?;
-            return Ok(Self {
-                url: trimmed(url),
-                key: config::open(cx, id, "alpaca_api_key", key)?,
-                secret: config::open(cx, id, "alpaca_api_secret", secret)?,
-            });
+            let key = config::open(cx, id, "alpaca_api_key", key)?;
+            return Ok(new(url, key, config::open(cx, id, "alpaca_api_secret", secret)?));
         }
-        Ok(Self {
-            url: trimmed(cx.secret("ALPACA_API_URL").map_or(PAPER, Secret::expose)),
-            key: cx.require_secret("ALPACA_API_KEY")?.clone(),
-            secret: cx.require_secret("ALPACA_API_SECRET")?.clone(),
-        })
+        let url = cx.secret("ALPACA_API_URL").map_or(PAPER, Secret::expose);
+        let key = cx.require_secret("ALPACA_API_KEY")?.clone();
+        Ok(new(url, key, cx.require_secret("ALPACA_API_SECRET")?.clone()))
     }
 
     pub(crate) async fn account(&self, cx: &Context) -> Result<Account, Failure> {

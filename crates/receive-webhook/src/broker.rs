@@ -49,6 +49,15 @@ pub(crate) struct Placed {
     pub(crate) filled_avg_price: Option<Decimal>,
     pub(crate) closed: bool,
     pub(crate) age_seconds: i64,
+    /// The webhook it comes from; none when that was removed.
+    #[serde(default)]
+    pub(crate) config_id: Option<String>,
+    /// Where it was sent.
+    #[serde(default)]
+    account: Option<String>,
+    /// The keys that its webhook has by now.
+    #[serde(default)]
+    own: Option<OwnAccount>,
 }
 
 impl Placed {
@@ -78,6 +87,9 @@ impl Placed {
             filled_avg_price: state.filled_avg_price,
             closed: state.is_final(),
             age_seconds: 0,
+            config_id: None,
+            account: None,
+            own: None,
         }
     }
 
@@ -181,6 +193,8 @@ pub(crate) enum Asked {
     Later(u64, String),
 }
 
+/// A noted order whose maker is gone and that the broker does not know is lost after that.
+pub(crate) const LOST_AFTER_SECONDS: i64 = 120;
 /// Longer waits are left to a later attempt.
 const WAIT_HERE: Duration = Duration::from_secs(3);
 
@@ -230,21 +244,35 @@ impl Broker {
         if task.simulated {
             return Ok(Broker::Simulator(Simulator::new(cx, task.last_price)?));
         }
-        Alpaca::new(cx, task.config_id.as_deref(), &task.config.account()).map(Broker::Alpaca)
+        Alpaca::new(cx, task.config_id.as_deref(), Some(&task.config.account())).map(Broker::Alpaca)
     }
 
-    /// The one that an order went to.
-    pub(crate) fn of_order(
-        cx: &Context,
-        simulated: bool,
-        config_id: Option<&str>,
-        account: &OwnAccount,
-        last_price: Option<Decimal>,
-    ) -> Result<Self> {
-        if simulated {
+    /// The one that an order went to, unless its webhook has other keys by now.
+    pub(crate) fn of_order(cx: &Context, order: &Placed, last_price: Option<Decimal>) -> Result<Self> {
+        if order.simulated {
             return Ok(Broker::Simulator(Simulator::new(cx, last_price)?));
         }
-        Alpaca::new(cx, config_id, account).map(Broker::Alpaca)
+        Alpaca::new(cx, order.config_id.as_deref(), order.own.as_ref()).map(Broker::Alpaca)
+    }
+
+    /// What tells one account from another; none in simulation.
+    pub(crate) fn account_id(&self) -> Option<&str> {
+        match self {
+            Broker::Alpaca(alpaca) => Some(&alpaca.account_id),
+            Broker::Simulator(_) => None,
+        }
+    }
+
+    /// Whether an order was meant for this account: if it is not there, it never arrived.
+    pub(crate) fn is_of(&self, order: &Placed) -> bool {
+        match self {
+            Broker::Simulator(_) => order.simulated,
+            // Of one that was placed before accounts were noted, its webhook tells.
+            Broker::Alpaca(alpaca) => match &order.account {
+                Some(account) => alpaca.account_id == *account,
+                None => !order.simulated && order.config_id.is_some(),
+            },
+        }
     }
 
     /// The account.

@@ -30,7 +30,7 @@ impl Overrides {
 }
 
 /// An owner's own account at the broker.
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[allow(clippy::struct_field_names)] // they are the columns' names
 pub(crate) struct OwnAccount {
     pub(crate) alpaca_api_key_sealed: Option<String>,

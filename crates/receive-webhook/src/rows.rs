@@ -456,7 +456,7 @@ pub mod receive_webhook_open_orders {
     }
 }
 
-/// Notes an order before the broker is asked; with a state, as in simulation, its outcome too. The order's id; null when another has the signal.
+/// Notes an order and its account before the broker is asked; with a state, as in simulation, its outcome too. The order's id; null when another has the signal.
 pub mod receive_webhook_place {
     pub const NAME: &str = "receive_webhook_place";
 
@@ -471,6 +471,8 @@ pub mod receive_webhook_place {
         pub p_reasons: &'a Reasons,
         #[serde(skip_serializing_if = "Option::is_none")]
         pub p_state: Option<&'a State>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub p_account: Option<&'a str>,
     }
 
     /// What it gives.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use crate::broker::{Placed, State};
-use crate::config::{Config, Overrides, OwnAccount};
+use crate::config::{Config, Overrides};
 use crate::no_config;
 use crate::rows::{
     admission, receive_webhook_finish, receive_webhook_later, receive_webhook_next,
@@ -108,26 +108,12 @@ pub(crate) async fn give_up_turn(cx: &Context, user_id: &str, lease_id: &str) ->
     cx.db().rpc(receive_webhook_yield::NAME, &arguments).execute().await
 }
 
+/// An order to note, with its outcome where that is known.
+pub(crate) type Place<'a> = receive_webhook_place::Args<'a, Order, [String], State>;
+
 /// Notes an order before the broker is asked, or with its outcome. Its id; none when the lease is lost.
-pub(crate) async fn place(
-    cx: &Context,
-    task: &Task,
-    lease_id: &str,
-    client_order_id: &str,
-    order: &Order,
-    reasons: &[String],
-    state: Option<&State>,
-) -> Result<Option<String>> {
-    let arguments = receive_webhook_place::Args {
-        p_signal_id: &task.signal_id,
-        p_lease_id: lease_id,
-        p_client_order_id: client_order_id,
-        p_simulated: task.simulated,
-        p_order: order,
-        p_reasons: reasons,
-        p_state: state,
-    };
-    cx.db().rpc(receive_webhook_place::NAME, &arguments).fetch().await
+pub(crate) async fn place(cx: &Context, arguments: &Place<'_>) -> Result<Option<String>> {
+    cx.db().rpc(receive_webhook_place::NAME, arguments).fetch().await
 }
 
 /// Notes what the broker says of an order.
@@ -178,24 +164,22 @@ pub(crate) async fn later(
 /// An open order that the broker is to be asked about.
 pub(crate) struct OpenOrder {
     pub(crate) order: Placed,
-    pub(crate) account: OwnAccount,
     pub(crate) about: About,
 }
 
 /// What is known of it besides.
 #[derive(Deserialize)]
 pub(crate) struct About {
-    pub(crate) config_id: Option<String>,
     pub(crate) parent_filled: Option<bool>,
     pub(crate) last_price: Option<Decimal>,
     pub(crate) signal_open: bool,
 }
 
-/// All three are fields of one object.
+/// Both are fields of one object.
 impl<'de> Deserialize<'de> for OpenOrder {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
         let row = Raw::<&str>::deserialize(deserializer)?;
-        let read = || Ok(Self { order: row.read()?, account: row.read()?, about: row.read()? });
+        let read = || Ok(Self { order: row.read()?, about: row.read()? });
         read().map_err(|problem: String| D::Error::custom(problem))
     }
 }

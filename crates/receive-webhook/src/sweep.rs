@@ -4,7 +4,7 @@
 use ironferry::{Context, Error, Response, Result};
 use serde_json::json;
 
-use crate::broker::{Broker, Failure, State};
+use crate::broker::{Broker, Failure, LOST_AFTER_SECONDS, State};
 use crate::store::{self, OpenOrder};
 use crate::{act, notify};
 
@@ -12,8 +12,6 @@ use crate::{act, notify};
 const OWNERS: i32 = 50;
 /// Orders a sweep: Alpaca lets in 200 requests a minute.
 const ORDERS: i32 = 150;
-/// A noted order whose maker is gone and that the broker does not know is lost after that.
-const LOST_AFTER_SECONDS: i64 = 120;
 
 /// `POST /receive-webhook/sweep`. Answers 202 at once and works on.
 pub(crate) fn run(cx: &Context) -> Result<Response> {
@@ -53,14 +51,18 @@ fn noted<T: Default>(cx: &Context, error: &Error) -> T {
 
 /// Asks the broker how an order stands, and notes it. Whether it has come to its end.
 async fn reconcile(cx: &Context, open: &OpenOrder) -> Result<bool> {
-    let OpenOrder { order, account, about } = open;
-    let config_id = about.config_id.as_deref();
-    let broker = Broker::of_order(cx, order.simulated, config_id, account, about.last_price)?;
+    let OpenOrder { order, about } = open;
+    let broker = Broker::of_order(cx, order, about.last_price)?;
     let state = match broker.find(cx, order, about.parent_filled.unwrap_or(false)).await {
         Ok(Some(state)) => state,
         // Its signal is still being acted on: it may be on its way.
         Ok(None) if about.signal_open || order.age_seconds < LOST_AFTER_SECONDS => return Ok(false),
-        Ok(None) => State::of("lost"),
+        Ok(None) if broker.is_of(order) => State::of("lost"),
+        // Its webhook was removed or has other keys: it may be open at an account that nobody can ask any more.
+        Ok(None) => {
+            cx.warn("receive_webhook.order_out_of_reach", json!({ "order": order.order_id }));
+            State { filled_quantity: order.filled_quantity, ..State::of(&order.status) }
+        }
         Err(Failure::Wait(_)) => return Ok(false),
         Err(Failure::Unknown(why)) => {
             return Err(Error::unavailable("the broker does not answer").source(why));

@@ -3,6 +3,9 @@
 use ironferry::testing::{Answer, App};
 use serde_json::{Value, json};
 
+const RING: &str = "k1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+/// 16 digits of the SHA-256 of the operator's key.
+const OPERATOR: &str = "fcab7fcc2b4cffd9";
 const SIGNAL: &str = "5a1f0e8c-0000-4000-8000-000000000001";
 
 /// A signal of a webhook that trades with the operator's account: close what is held of AAPL.
@@ -51,6 +54,7 @@ fn trader(tasks: impl IntoIterator<Item = Value>) -> App {
     let tasks: Vec<Answer> = tasks.into_iter().chain([Value::Null]).map(Answer::json).collect();
     App::new(receive_webhook::handle)
         .secret("SIMULATION_MODE", "false")
+        .secret("CREDENTIALS_ENCRYPTION_KEYS", RING)
         .secret("ALPACA_API_KEY", "PK")
         .secret("ALPACA_API_SECRET", "secret")
         .rpc("receive_webhook_waiting", Answer::json(json!(["u"])))
@@ -64,6 +68,20 @@ fn trader(tasks: impl IntoIterator<Item = Value>) -> App {
         .on("GET", "/v2/account", Answer::json(json!({
             "equity": "100000", "last_equity": "100000", "buying_power": "200000", "shorting_enabled": true,
         })))
+}
+
+/// The id of a webhook with an account of its own, and its sealed keys.
+fn own_account(key: &str) -> (Value, Value) {
+    let app = App::new(receive_webhook::handle)
+        .secret("CREDENTIALS_ENCRYPTION_KEYS", RING)
+        .on("POST", "/rest/v1/webhook_configs", Answer::status(201, ""))
+        .on("GET", "/rest/v1/webhook_configs", Answer::json(json!([{}])));
+    let body = json!({ "name": "Own", "alpaca_api_key": key, "alpaca_api_secret": "secret" });
+    let path = "/receive-webhook/configs?user_id=9d2c1a52-6f0e-4d1b-9a4e-0f6a3e0a7a11";
+    assert_eq!(app.post_as_service(path, &body.to_string()).status(), 201);
+    let row = app.calls()[0].json();
+    let [key, secret] = ["alpaca_api_key_sealed", "alpaca_api_secret_sealed"].map(|name| row[name].clone());
+    (row["id"].clone(), json!({ "alpaca_api_key_sealed": key, "alpaca_api_secret_sealed": secret }))
 }
 
 fn sweep(app: App) -> App {
@@ -133,6 +151,7 @@ fn an_entry_that_is_filled_while_it_is_being_canceled_is_sold() {
     assert_eq!(left(&app), [json!([0, true])]);
     assert_eq!(settled(&app), ["entry pending_cancel", "entry filled", "placed filled"]);
     assert_eq!(ended(&app), [json!(["ordered", null])]);
+    assert_eq!(app.rpc_calls("receive_webhook_place")[0]["p_account"], OPERATOR);
 }
 
 #[test]
@@ -187,4 +206,121 @@ fn whoever_may_not_cancel_is_told_so() {
     let app =
         sweep(trader([close(&open)]).on("DELETE", "/v2/orders/", refuses(403, 40_310_000, "forbidden.")));
     assert_eq!(ended(&app), [json!(["failed", "BROKER_REFUSED"])]);
+}
+
+#[test]
+fn a_close_leaves_alone_what_stands_at_another_account() {
+    let (id, own) = own_account("PKOWN");
+    let elsewhere =
+        noted("elsewhere", "entry", "buy", &json!({ "config_id": "another", "account": OPERATOR }));
+    let task = close(&json!({ "config_id": id, "config": own, "open_orders": [elsewhere] }));
+    let app = sweep(trader([task]).on(
+        "GET",
+        "/v2/positions/AAPL",
+        refuses(404, 40_410_000, "position does not exist"),
+    ));
+    assert!(sent(&app, "DELETE").is_empty() && settled(&app).is_empty(), "{:?}", settled(&app));
+    assert_eq!(ended(&app), [json!(["refused", "NOTHING_TO_EXIT"])]);
+}
+
+#[test]
+fn two_webhooks_with_one_account_see_each_others_orders() {
+    let ((id, own), (other, others)) = (own_account("PKOWN"), own_account("PKOWN"));
+    let open = noted("other", "entry", "buy", &json!({ "config_id": other, "own": others }));
+    let app = sweep(
+        trader([close(&json!({ "config_id": id, "config": own, "open_orders": [open] }))])
+            .on("DELETE", "/v2/orders/at-broker-other", Answer::status(204, ""))
+            .on("GET", "/v2/orders/at-broker-other", says("other", "canceled", "0")),
+    );
+    assert_eq!(settled(&app), ["other canceled"]);
+}
+
+/// An order of the signal itself whose maker ended without a word.
+fn in_doubt(role: &str, more: &Value) -> Value {
+    let mut order = noted("doubt", role, "sell", &json!({ "broker_order_id": null, "status": "pending" }));
+    for (name, value) in more.as_object().into_iter().flatten() {
+        order[name] = value.clone();
+    }
+    json!([order])
+}
+
+fn unknown() -> Answer {
+    refuses(404, 40_410_000, "order not found")
+}
+
+#[test]
+fn an_order_is_sent_to_no_other_account_than_it_was_noted_for() {
+    // Its webhook had keys of its own; without them it would trade with the operator's account.
+    for role in ["exit", "turn"] {
+        let orders = in_doubt(role, &json!({ "config_id": "some", "account": "its own account" }));
+        let app = sweep(
+            trader([close(&json!({ "orders": orders }))])
+                .on("GET", "/v2/orders:by_client_order_id", unknown())
+                .on("POST", "/v2/orders", says("doubt", "new", "0")),
+        );
+        assert!(sent(&app, "POST").is_empty(), "{role}: {:?}", sent(&app, "POST"));
+        assert!(settled(&app).is_empty(), "{role}: it may stand at the other account: {:?}", settled(&app));
+        assert_eq!(ended(&app), [json!(["refused", "CONFIG_CHANGED"])], "{role}");
+    }
+}
+
+#[test]
+fn a_real_order_is_looked_up_at_the_broker_though_simulation_is_on_by_now() {
+    let orders = in_doubt("exit", &json!({ "config_id": "some", "account": OPERATOR }));
+    let task = || close(&json!({ "simulated": true, "orders": orders }));
+    let found = sweep(trader([task()]).on(
+        "GET",
+        "/v2/orders:by_client_order_id",
+        says("doubt", "partially_filled", "3"),
+    ));
+    assert_eq!(settled(&found), ["doubt partially_filled"]);
+    let lost = sweep(trader([task()]).on("GET", "/v2/orders:by_client_order_id", unknown()).on(
+        "POST",
+        "/v2/orders",
+        says("doubt", "new", "0"),
+    ));
+    assert!(sent(&lost, "POST").is_empty(), "{:?}", sent(&lost, "POST"));
+    assert_eq!(
+        (settled(&lost), ended(&lost)),
+        (vec!["doubt lost".into()], vec![json!(["refused", "CONFIG_CHANGED"])])
+    );
+}
+
+#[test]
+fn a_simulated_turn_is_followed_by_no_real_order() {
+    let turn = |more: &Value| json!([noted("turn", "turn", "sell", more)]);
+    let open = turn(&json!({ "simulated": true, "order_type": "market", "status": "partially_filled" }));
+    let filled =
+        turn(&json!({ "simulated": true, "status": "filled", "filled_quantity": "10", "closed": true }));
+    let app = sweep(trader([close(&json!({ "orders": open })), close(&json!({ "orders": filled }))]));
+    let asked: Vec<_> = ["GET", "POST"].iter().flat_map(|method| sent(&app, method)).collect();
+    assert!(asked.is_empty(), "{asked:?}");
+    assert_eq!(
+        (settled(&app), ended(&app)),
+        (vec!["turn filled".into()], vec![json!(["refused", "CONFIG_CHANGED"])])
+    );
+}
+
+#[test]
+fn the_sweep_takes_no_order_for_lost_that_may_stand_at_another_account() {
+    for (account, status) in [(OPERATOR, "lost"), ("its own account", "new")] {
+        let mut open = noted("open", "entry", "buy", &json!({ "account": account }));
+        open["signal_open"] = json!(false);
+        let app = App::new(receive_webhook::handle)
+            .secret("ALPACA_API_KEY", "PK")
+            .secret("ALPACA_API_SECRET", "secret")
+            .rpc("receive_webhook_waiting", Answer::json(json!([])))
+            .rpc("receive_webhook_open_orders", Answer::json(json!([open])))
+            .rpc("receive_webhook_settle", Answer::status(204, ""))
+            .rpc("receive_webhook_notifications", Answer::json(json!([])))
+            .on("GET", "/v2/orders/at-broker-open", unknown());
+        assert_eq!(settled(&sweep(app)), [format!("open {status}")]);
+    }
+}
+
+#[test]
+fn an_order_that_never_arrived_is_no_success() {
+    let orders = json!([noted("lost", "entry", "buy", &json!({ "status": "lost", "closed": true }))]);
+    let app = sweep(trader([close(&json!({ "orders": orders }))]));
+    assert_eq!(ended(&app), [json!(["failed", "ORDER_LOST"])]);
 }
