@@ -100,12 +100,8 @@ impl Acting<'_> {
                 return self.end("failed", "TURN_FAILED", "the opposite position could not be closed").await;
             }
         }
-        if !self.task.is_active {
-            let message = "the webhook was switched off before it could be acted on";
-            return self.end("refused", "CONFIG_INACTIVE", message).await;
-        }
-        if let Some(message) = self.expired() {
-            return self.end("refused", "SIGNAL_EXPIRED", &message).await;
+        if let Some((code, message)) = self.too_late() {
+            return self.end("refused", code, &message).await;
         }
         if self.is_clear(|open| self.is_superseded(open)).await? { self.decide().await } else { Ok(()) }
     }
@@ -123,10 +119,14 @@ impl Acting<'_> {
             }
     }
 
-    fn expired(&self) -> Option<String> {
+    fn too_late(&self) -> Option<(&'static str, String)> {
+        if !self.task.is_active {
+            let message = "the webhook was switched off before it could be acted on";
+            return Some(("CONFIG_INACTIVE", message.into()));
+        }
         let (age, within) = (self.task.age_seconds, self.task.act_within_seconds?);
-        (age > within)
-            .then(|| format!("it waited for {age} s, {within} s are allowed: the market has moved on"))
+        let message = || format!("it waited for {age} s, {within} s are allowed: the market has moved on");
+        (age > within).then(|| ("SIGNAL_EXPIRED", message()))
     }
 
     async fn decide(&self) -> Result<()> {
@@ -330,8 +330,10 @@ impl Acting<'_> {
 
     /// A noted order that never arrived is sent, unless something speaks against it by now.
     async fn send(&self, broker: &Broker, order: &Placed) -> Result<()> {
-        let stop = if self.broker.is_of(order) {
-            self.expired().map(|message| ("SIGNAL_EXPIRED", message))
+        let stop = if self.task.limits.kill_switch {
+            Some(("KILL_SWITCH", "the kill switch is on".to_owned()))
+        } else if self.broker.is_of(order) {
+            self.too_late()
         } else {
             Some(("CONFIG_CHANGED", CHANGED.to_owned()))
         };

@@ -324,3 +324,25 @@ fn an_order_that_never_arrived_is_no_success() {
     let app = sweep(trader([close(&json!({ "orders": orders }))]));
     assert_eq!(ended(&app), [json!(["failed", "ORDER_LOST"])]);
 }
+
+#[test]
+fn what_was_not_sent_yet_is_not_sent_once_trading_is_stopped() {
+    for (stop, code) in [
+        (json!({ "limits": { "kill_switch": true } }), "KILL_SWITCH"),
+        (json!({ "is_active": false }), "CONFIG_INACTIVE"),
+        (json!({ "age_seconds": 301 }), "SIGNAL_EXPIRED"),
+    ] {
+        for role in ["exit", "turn"] {
+            let mut task = close(&stop);
+            task["orders"] = in_doubt(role, &json!({ "config_id": "some", "account": OPERATOR }));
+            let app = sweep(trader([task]).on("GET", "/v2/orders:by_client_order_id", unknown()).on(
+                "POST",
+                "/v2/orders",
+                says("doubt", "new", "0"),
+            ));
+            assert!(sent(&app, "POST").is_empty(), "{role}, {code}: {:?}", sent(&app, "POST"));
+            assert_eq!(settled(&app), ["doubt lost"], "{role}, {code}");
+            assert_eq!(ended(&app), [json!(["refused", code])], "{role}");
+        }
+    }
+}
