@@ -211,7 +211,14 @@ pub(crate) async fn submit_surely(
     for attempt in 0..3u64 {
         match broker.submit(cx, client_order_id, order).await {
             Ok(state) => return Asked::Placed(state),
-            Err(Failure::Refused { code, message }) => return Asked::Refused { code, message },
+            // It may have arrived earlier, and be refused for what it did itself: for the money that it took.
+            Err(Failure::Refused { code, message }) => {
+                return match broker.find(cx, &placed, false).await {
+                    Ok(Some(state)) => Asked::Placed(state),
+                    Ok(None) => Asked::Refused { code, message },
+                    Err(_) => Asked::Later(1, message),
+                };
+            }
             Err(Failure::Wait(wait)) if wait > WAIT_HERE => {
                 return Asked::Later(wait.as_secs(), "the broker asks to slow down".into());
             }

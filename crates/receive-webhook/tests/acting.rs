@@ -346,3 +346,28 @@ fn what_was_not_sent_yet_is_not_sent_once_trading_is_stopped() {
         }
     }
 }
+
+#[test]
+fn a_refusal_counts_only_where_the_order_is_not_there() {
+    let poor = || refuses(403, 40_310_000, "insufficient buying power");
+    let sent_again = |found: Answer| {
+        sweep(
+            trader([close(&json!({ "orders": in_doubt("exit", &json!({ "account": OPERATOR })) }))])
+                .on("GET", "/v2/orders:by_client_order_id", vec![unknown(), found])
+                .on("POST", "/v2/orders", poor()),
+        )
+    };
+    let there = sent_again(says("doubt", "filled", "10"));
+    assert_eq!(
+        (settled(&there), ended(&there)),
+        (vec!["doubt filled".into()], vec![json!(["ordered", null])])
+    );
+    let nowhere = sent_again(unknown());
+    assert_eq!(
+        (settled(&nowhere), ended(&nowhere)),
+        (vec!["doubt refused".into()], vec![json!(["failed", "BROKER_REFUSED"])])
+    );
+    let nobody_knows = sent_again(Answer::status(500, ""));
+    assert!(settled(&nobody_knows).is_empty() && ended(&nobody_knows).is_empty());
+    assert_eq!(left(&nobody_knows), [json!([2, true])]);
+}
