@@ -2,7 +2,7 @@
 begin;
 \ir support/accounts.psql
 \ir support/trading.psql
-select plan(29);
+select plan(31);
 
 select tests.create_user('anna');
 select tests.create_webhook('anna', 'trend', $$ notification_preferences = '{"onSuccess": true, "on_failure": true, "url": "https://x.example"}' $$);
@@ -94,6 +94,15 @@ select results_eq(
     $$ select status, count(*)::integer from public.webhook_notifications where user_id = tests.user_id('anna') group by status order by status $$,
     $$ values ('pending', 6), ('sent', 1) $$, 'what did not get through is tried again'
 );
+
+-- What is open counts
+
+select isnt(pg_temp.place(6, 'buy', '3', tests.state('new'), '{"order_type": "limit", "limit_price": "50", "time_in_force": "gtc"}'), null, 'an entry stands');
+update public.orders set created_at = now() - interval '30 days' where client_order_id = 'test-6';
+select tests.record('trend', 'z', 'open') ->> 'signal_id' as open \gset
+select tests.next('anna', 1) as task \gset
+select is(:'task'::jsonb #>> '{usage,open_notional}', '150', 'and counts to the position, however old');
+select public.receive_webhook_finish(:'open', tests.lease(1), 'refused');
 
 -- Where it was sent
 
