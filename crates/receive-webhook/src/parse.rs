@@ -156,8 +156,15 @@ impl Reader<'_> {
     }
 }
 
-/// `1500`, `0.5`, `1e3`, `1,500.25`.
+/// `1500`, `0.5`, `1e3`, `1,500.25`. A comma parts thousands: `0,5` and `0,500` are meant as less than one.
 fn decimal(text: &str) -> Option<Decimal> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let mut places = whole.bytes().rev().enumerate();
+    let is_grouped = whole.starts_with(|first| matches!(first, '1'..='9'))
+        && places.all(|(place, byte)| if place % 4 == 3 { byte == b',' } else { byte.is_ascii_digit() });
+    if fraction.contains(',') || whole.contains(',') && !is_grouped {
+        return None;
+    }
     let text = text.replace(',', "");
     let number = if text.contains(['e', 'E']) {
         Decimal::from_scientific(&text.to_ascii_lowercase()).ok()?

@@ -92,6 +92,31 @@ fn numbers_do_not_go_through_floating_point() {
 }
 
 #[test]
+fn a_comma_parts_thousands_and_is_nothing_else() {
+    let quantity = |text: &str| {
+        let app = webhook(&json!({}));
+        let body = json!({ "passphrase": PASSPHRASE, "ticker": "AAPL", "action": "buy", "qty": text });
+        let reply = send(&app, &body.to_string());
+        match reply.status() {
+            200 => {
+                serde_json::from_str::<Value>(&stored(&app)).expect("JSON")["p_signal"]["quantity"].clone()
+            }
+            _ => reply.json()["details"][0]["path"].clone(),
+        }
+    };
+    for (text, expected) in
+        [("1,500", "1500"), ("1,500.25", "1500.25"), ("12,345,678", "12345678"), ("1e3", "1000")]
+    {
+        assert_eq!(quantity(text), expected);
+    }
+    for text in [
+        "0,5", "0,500", "1,5", "1,50", "1500,25", "1,500,25", "1.500,25", "1,5e3", ",500", "1,,500", "1,500,",
+    ] {
+        assert_eq!(quantity(text), "qty", "{text}");
+    }
+}
+
+#[test]
 fn a_passphrase_that_is_repeated_is_stored_nowhere() {
     let app = webhook(&json!({}));
     let body =
