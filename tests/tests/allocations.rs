@@ -78,6 +78,7 @@ fn order() -> Needs {
         symbol: Symbol::parse("AAPL", None).expect("a symbol"),
         action: Action::Buy,
         market_position: None,
+        market_position_size: None,
         order_type: OrderType::Market,
         quantity: Some(number("10")),
         price: Some(number("150")),

@@ -70,7 +70,7 @@ fn entry(
     let prices = Prices::of(signal, side)?;
     let reference = prices.limit.or(prices.stop).or(signal.price).or(situation.position.last_price);
     let bracket = bracket(signal, class, side, reference)?;
-    let (wished, how) = size::entry(signal, situation.settings, situation.account.equity, reference)?;
+    let (wished, how) = size::entry(signal, situation, reference)?;
     reasons.push(how);
 
     let divisible = class == AssetClass::Crypto

@@ -44,6 +44,9 @@ pub struct Signal {
     /// What the strategy holds afterwards.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub market_position: Option<MarketPosition>,
+    /// How much it holds then, without a sign: `{{strategy.market_position_size}}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub market_position_size: Option<Decimal>,
     /// The kind of order.
     #[serde(default)]
     pub order_type: OrderType,
@@ -133,6 +136,7 @@ mod tests {
             symbol: Symbol { name: "AAPL".into(), class: AssetClass::UsEquity },
             action,
             market_position,
+            market_position_size: None,
             order_type: OrderType::Market,
             quantity: None,
             price: None,

@@ -6,13 +6,14 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 
 use crate::risk::{Code, Refusal};
-use crate::{Settings, Signal};
+use crate::{Signal, Situation};
 
 /// How the quantity of an entry is found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sizing {
-    /// The alert's quantity; where it names none, the default quantity times the value.
+    /// Where nothing is held, as much as the strategy holds; else the alert's quantity; where it names neither,
+    /// the default quantity times the value.
     #[default]
     Fixed,
     /// So many percent of the equity.
@@ -37,12 +38,18 @@ impl FromStr for Sizing {
 /// The quantity of an entry before it is cut to what the exchange takes, and how it came about.
 pub(crate) fn entry(
     signal: &Signal,
-    settings: &Settings,
-    equity: Decimal,
+    situation: &Situation<'_>,
     price: Option<Decimal>,
 ) -> Result<(Decimal, String), Refusal> {
+    let Situation { settings, usage, position, .. } = *situation;
+    let equity = situation.account.equity;
     match settings.sizing {
         Sizing::Fixed => {
+            // A reversing order is as large as both positions: the one that it closes, which is closed by now, too.
+            let is_flat = position.quantity.is_zero() && !usage.is_entering;
+            if let Some(size) = signal.market_position_size.filter(|_| is_flat) {
+                return Ok((size, format!("quantity {size}, which the strategy holds")));
+            }
             if let Some(quantity) = signal.quantity {
                 return Ok((quantity, format!("quantity {quantity} from the alert")));
             }

@@ -62,6 +62,8 @@ pub struct Usage {
     pub seconds_since_last: Option<u32>,
     /// What entries in the symbol that are not filled yet would cost.
     pub open_notional: Decimal,
+    /// There are such entries.
+    pub is_entering: bool,
 }
 
 /// How orders are made where the alert does not say.

@@ -45,6 +45,7 @@ fn signal(symbol: &str) -> Signal {
         symbol: Symbol::parse(symbol, None).expect("a symbol"),
         action: Action::Buy,
         market_position: None,
+        market_position_size: None,
         order_type: OrderType::Market,
         quantity: Some(number("10")),
         price: Some(number("150")),
@@ -129,6 +130,32 @@ fn sizes_follow_the_method() {
         case.signal.price = None;
     });
     assert_eq!(no_price.refusals(), [Code::PriceUnknown]);
+}
+
+#[test]
+fn from_nothing_an_entry_is_as_large_as_the_strategys_position() {
+    // The strategy turns from 10 short to 10 long: an order of 20.
+    let turned = || {
+        case().with(|case| {
+            case.signal.market_position = Some(MarketPosition::Long);
+            case.signal.quantity = Some(number("20"));
+            case.signal.market_position_size = Some(number("10"));
+        })
+    };
+    let turn = turned().holds("-10").order();
+    assert_eq!((turn.intent, turn.quantity), (Intent::Turn, number("10")));
+    let entry = turned().order();
+    assert_eq!((entry.intent, entry.quantity), (Intent::Entry, number("10")));
+    // To what is held or on its way, the alert's quantity is added.
+    assert_eq!(turned().holds("5").order().quantity, number("20"));
+    assert_eq!(turned().with(|case| case.usage.is_entering = true).order().quantity, number("20"));
+    let by_equity = turned().with(|case| {
+        case.settings.sizing = Sizing::Percentage;
+        case.settings.size_value = number("6");
+    });
+    assert_eq!(by_equity.order().quantity, number("40"));
+    let untold = turned().with(|case| case.signal.market_position_size = None);
+    assert_eq!(untold.order().quantity, number("20"));
 }
 
 #[test]

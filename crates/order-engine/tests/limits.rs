@@ -35,14 +35,16 @@ fn signal() -> impl Strategy<Value = Signal> {
         TimeInForce::Ioc,
         TimeInForce::Fok,
     ]));
-    let numbers = [0; 6].map(|_| option::of(amount()));
+    let numbers = [0; 7].map(|_| option::of(amount()));
     (symbols, actions, after, types, times, numbers, option::of(amount().prop_map(Trail::Percent))).prop_map(
         |(symbol, action, market_position, order_type, time_in_force, numbers, trail)| {
-            let [quantity, price, limit_price, stop_price, stop_loss, take_profit] = numbers;
+            let [quantity, market_position_size, price, limit_price, stop_price, stop_loss, take_profit] =
+                numbers;
             Signal {
                 symbol: Symbol::parse(symbol, None).expect("a symbol"),
                 action,
                 market_position,
+                market_position_size,
                 order_type,
                 quantity,
                 price,
@@ -105,6 +107,7 @@ fn position() -> impl Strategy<Value = Position> {
 fn usage() -> impl Strategy<Value = Usage> {
     (0u32..20, option::of(0u32..100), option::of(money())).prop_map(
         |(orders_today, seconds_since_last, open)| Usage {
+            is_entering: open.is_some(),
             orders_today,
             seconds_since_last,
             open_notional: open.unwrap_or_default(),

@@ -8,7 +8,9 @@
 use std::time::Duration;
 
 use ironferry::{Context, Result};
-use order_engine::{Action, Intent, MarketPosition, Order, OrderType, Outcome, Side, Situation, decide};
+use order_engine::{
+    Action, Intent, MarketPosition, Order, OrderType, Outcome, Side, Situation, Usage, decide,
+};
 use serde_json::{Value, json};
 
 use crate::broker::{self, Asked, Broker, Failure, LOST_AFTER_SECONDS, Placed, State};
@@ -140,11 +142,13 @@ impl Acting<'_> {
             Err(failure) => return self.not_now(failure).await,
         };
         let settings = config::settings(cx, &task.config)?;
+        let is_entering = task.open_orders.iter().any(|open| open.role == "entry");
+        let usage = Usage { is_entering, ..task.usage.clone() };
         let situation = Situation {
             account: &account,
             position,
             limits: &task.limits,
-            usage: &task.usage,
+            usage: &usage,
             settings: &settings,
         };
         let decision = decide(&task.signal, &situation);

@@ -37,6 +37,10 @@ pub(crate) fn alert(fields: &Fields) -> Result<Alert> {
     );
     let positions = ["marketposition", "strategymarketposition", "strategydirection"];
     let market_position = reader.read(&positions, "long, short or flat", market_position);
+    let sizes = ["marketpositionsize", "strategymarketpositionsize"];
+    let market_position_size = reader.read(&sizes, "a number from 0 and below 1000000000000", |text| {
+        decimal(text).filter(|size| *size >= Decimal::ZERO && *size < LARGEST)
+    });
     let types = ["ordertype", "strategyordertype", "type"];
     let order_type = reader.read(&types, "MARKET, LIMIT, STOP, STOP_LIMIT or TRAILING_STOP", order_type);
     let quantity = reader.number(&[
@@ -79,6 +83,7 @@ pub(crate) fn alert(fields: &Fields) -> Result<Alert> {
         symbol,
         action,
         market_position,
+        market_position_size: market_position_size.filter(|size| !size.is_zero()),
         order_type: order_type.unwrap_or_default(),
         quantity,
         price,

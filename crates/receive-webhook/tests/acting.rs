@@ -326,6 +326,33 @@ fn an_order_that_never_arrived_is_no_success() {
 }
 
 #[test]
+fn a_reversal_ends_with_what_the_strategy_holds() {
+    let task = |more: &Value| {
+        let mut task = close(more);
+        task["simulated"] = json!(true);
+        task["signal"] = json!({
+            "symbol": { "name": "AAPL", "class": "us_equity" }, "action": "buy", "quantity": "20",
+            "market_position": "long", "market_position_size": "10",
+        });
+        task
+    };
+    let turned = json!({ "simulated": true, "status": "filled", "filled_quantity": "10", "closed": true });
+    let app = sweep(trader([
+        task(&json!({ "held": { "quantity": "-10" } })),
+        task(&json!({ "orders": [noted("turn", "turn", "buy", &turned)] })),
+    ]));
+    let placed: Vec<_> =
+        app.rpc_calls("receive_webhook_place").iter().map(|call| call["p_order"].clone()).collect();
+    let sizes: Vec<_> = placed.iter().map(|order| json!([order["intent"], order["quantity"]])).collect();
+    assert_eq!(sizes, [json!(["turn", "10"]), json!(["entry", "10"])]);
+
+    // One that is on its way already is not ordered again.
+    let open = noted("first", "entry", "buy", &json!({ "simulated": true }));
+    let app = sweep(trader([task(&json!({ "open_orders": [open] }))]));
+    assert_eq!(app.rpc_calls("receive_webhook_place")[0]["p_order"]["quantity"], "20");
+}
+
+#[test]
 fn what_was_not_sent_yet_is_not_sent_once_trading_is_stopped() {
     for (stop, code) in [
         (json!({ "limits": { "kill_switch": true } }), "KILL_SWITCH"),

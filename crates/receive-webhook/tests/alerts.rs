@@ -92,6 +92,22 @@ fn numbers_do_not_go_through_floating_point() {
 }
 
 #[test]
+fn the_size_of_a_strategys_position_may_be_nothing() {
+    for (size, expected) in [("0", Value::Null), ("12.50", json!("12.5"))] {
+        let app = webhook(&json!({}));
+        let strategy =
+            json!({ "order": { "action": "buy" }, "market_position": "long", "market_position_size": size });
+        let body = json!({ "passphrase": PASSPHRASE, "ticker": "AAPL", "strategy": strategy });
+        assert_eq!(send(&app, &body.to_string()).status(), 200);
+        let signal = serde_json::from_str::<Value>(&stored(&app)).expect("JSON")["p_signal"].clone();
+        assert_eq!(
+            (&signal["market_position_size"], &signal["market_position"]),
+            (&expected, &json!("long"))
+        );
+    }
+}
+
+#[test]
 fn a_comma_parts_thousands_and_is_nothing_else() {
     let quantity = |text: &str| {
         let app = webhook(&json!({}));
