@@ -2,7 +2,7 @@
 begin;
 \ir support/accounts.psql
 \ir support/trading.psql
-select plan(38);
+select plan(40);
 
 select tests.create_user('anna');
 select tests.create_webhook('anna', 'trend', 'rate_limit_per_minute = 4');
@@ -21,6 +21,13 @@ update public.webhook_signals set received_at = received_at - interval '61 secon
 select is(tests.record('trend', 'c') ->> 'outcome', 'accepted', 'and then it is a new one');
 select is(tests.record('off', 'a') ->> 'outcome', 'inactive', 'an inactive webhook takes nothing');
 select is(public.receive_webhook_record(gen_random_uuid(), '{}', '{}', 'x') ->> 'outcome', 'inactive', 'nor does one that is not there');
+
+-- Sent again, because nobody answered
+
+select is((tests.record('trend', 'a', 'id:1') ->> 'is_busy')::boolean, false, 'nobody is at the first one: it is left to who sent it again');
+update public.webhook_signals set next_attempt_at = now() + interval '1 minute' where dedupe_key = 'id:1';
+select is((tests.record('trend', 'a', 'id:1') ->> 'is_busy')::boolean, true, 'unless it waits');
+update public.webhook_signals set next_attempt_at = now() where dedupe_key = 'id:1';
 
 -- By the webhook that it was verified by
 

@@ -22,8 +22,8 @@ pub(crate) async fn signal(request: &Request, cx: &Context, config_id: &str) -> 
         "limited" => return Err(limited(&recorded)),
         _ => return Err(Error::gone("this webhook is switched off").code("CONFIG_INACTIVE")),
     };
-    let is_left_to_us = recorded.outcome == "accepted" && !recorded.is_busy;
-    if let (Some(user_id), true) = (recorded.user_id, is_left_to_us) {
+    // One that came before, too: whoever stored it may have ended without a word.
+    if let (Some(user_id), false) = (recorded.user_id, recorded.is_busy) {
         let behind = cx.clone();
         cx.wait_until(async move { act::run(&behind, &user_id).await });
     }

@@ -479,7 +479,7 @@ pub mod receive_webhook_place {
     pub type Output = String;
 }
 
-/// Stores an alert once: accepted, duplicate, limited (with retry_after in seconds), inactive, or changed: the webhook is of another version than the caller verified the alert by. is_busy: somebody is at the owner's signals and will come to this one.
+/// Stores an alert once: accepted, duplicate, limited (with retry_after in seconds), inactive, or changed: the webhook is of another version than the caller verified the alert by. is_busy: somebody is at the owner's signals and will come to this one, or it is not due.
 pub mod receive_webhook_record {
     pub const NAME: &str = "receive_webhook_record";
 

@@ -34,7 +34,7 @@ pub(crate) struct Recorded {
     pub(crate) signal_id: Option<String>,
     #[serde(default)]
     pub(crate) user_id: Option<String>,
-    /// Somebody is at the owner's signals and will come to this one.
+    /// Somebody is at the owner's signals and will come to this one, or it is not due.
     #[serde(default)]
     pub(crate) is_busy: bool,
     /// Seconds.

@@ -92,6 +92,21 @@ fn numbers_do_not_go_through_floating_point() {
 }
 
 #[test]
+fn an_alert_that_came_before_is_acted_on_when_nobody_is_at_it() {
+    for (is_busy, looks) in [(false, 1), (true, 0)] {
+        let before = json!({ "outcome": "duplicate", "signal_id": "s", "user_id": "u", "is_busy": is_busy });
+        receive_webhook::forget();
+        let app = App::new(receive_webhook::handle)
+            .on("GET", "/rest/v1/webhook_configs", Answer::json(json!([config(&json!({}))])))
+            .rpc("receive_webhook_record", Answer::json(before))
+            .rpc("receive_webhook_next", Answer::json(Value::Null));
+        let body = r#"{"passphrase":"open sesame","ticker":"AAPL","action":"buy"}"#;
+        assert_eq!(send(&app, body).status(), 200);
+        assert_eq!(app.rpc_calls("receive_webhook_next").len(), looks, "busy: {is_busy}");
+    }
+}
+
+#[test]
 fn the_size_of_a_strategys_position_may_be_nothing() {
     for (size, expected) in [("0", Value::Null), ("12.50", json!("12.5"))] {
         let app = webhook(&json!({}));
