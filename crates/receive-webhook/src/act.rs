@@ -8,12 +8,11 @@
 use std::time::Duration;
 
 use ironferry::{Context, Result};
-use order_engine::{
-    Action, Intent, MarketPosition, Order, OrderType, Outcome, Side, Situation, Usage, decide,
-};
+use order_engine::{Intent, Order, OrderType, Outcome, Situation, Usage, decide};
 use serde_json::{Value, json};
 
-use crate::broker::{self, Asked, Broker, Failure, LOST_AFTER_SECONDS, Placed, State};
+use crate::broker::{self, Asked, Broker, Failure};
+use crate::placed::{Placed, State};
 use crate::store::{self, Task};
 use crate::{config, notify};
 
@@ -21,10 +20,6 @@ use crate::{config, notify};
 const MOST_SIGNALS: usize = 200;
 /// A free worker lives for 150 s.
 const LONGEST: Duration = Duration::from_mins(1);
-/// Most orders are canceled in a moment; milliseconds between two looks.
-const CANCEL_WAITS: [u64; 4] = [100, 300, 900, 1_800];
-/// Then looked at again after so many seconds.
-const CANCELED_WITHIN: u64 = 3;
 const CHANGED: &str = "the webhook had another account or mode when its order was noted";
 const TURNING: &str = "the opposite position is being closed";
 
@@ -79,11 +74,12 @@ fn order_id(signal_id: &str, intent: Intent) -> String {
     }
 }
 
-struct Acting<'a> {
-    cx: &'a Context,
-    task: &'a Task,
+/// One signal that is acted on.
+pub(crate) struct Acting<'a> {
+    pub(crate) cx: &'a Context,
+    pub(crate) task: &'a Task,
     lease: &'a str,
-    broker: Broker,
+    pub(crate) broker: Broker,
 }
 
 impl Acting<'_> {
@@ -105,20 +101,7 @@ impl Acting<'_> {
         if let Some((code, message)) = self.too_late() {
             return self.end("refused", code, &message).await;
         }
-        if self.is_clear(|open| self.is_superseded(open)).await? { self.decide().await } else { Ok(()) }
-    }
-
-    /// An entry that still stands, whole or in part, when the strategy wants out or the other way: filled
-    /// later, it would be a position that nobody wants.
-    fn is_superseded(&self, open: &Placed) -> bool {
-        let signal = &self.task.signal;
-        open.role == "entry"
-            && match (signal.market_position, signal.action) {
-                (Some(MarketPosition::Flat), _) | (None, Action::Exit) => true,
-                (Some(MarketPosition::Long), _) | (None, Action::Long) => open.side == Side::Sell,
-                (Some(MarketPosition::Short), _) | (None, Action::Short) => open.side == Side::Buy,
-                (None, Action::Buy | Action::Sell) => false,
-            }
+        if self.is_clear(&|open| self.is_superseded(open)).await? { self.decide().await } else { Ok(()) }
     }
 
     fn too_late(&self) -> Option<(&'static str, String)> {
@@ -165,7 +148,7 @@ impl Acting<'_> {
         let Self { cx, task, lease, broker } = self;
         if order.intent != Intent::Entry
             // What is to be closed must not be held by the stop losses and targets of its entry.
-            && !self.is_clear(|open| open.side == order.side && open.role != "entry").await?
+            && !self.is_clear(&|open| open.side == order.side && open.role != "entry").await?
         {
             return Ok(());
         }
@@ -193,62 +176,6 @@ impl Acting<'_> {
             Some(order_id) => self.submit(&order_id, &client_order_id, order).await,
             // The lease was lost: whoever has it goes on.
             None => Ok(()),
-        }
-    }
-
-    /// Whether none of the symbol's open orders at this account is one of those. Else they are canceled, and
-    /// the signal is left for later: what was filled of them meanwhile changes what is to be done.
-    async fn is_clear(&self, which: impl Fn(&Placed) -> bool) -> Result<bool> {
-        let is_here = |order: &Placed| {
-            let broker = Broker::of_order(self.cx, order, self.task.last_price);
-            broker.is_ok_and(|broker| broker.account_id() == self.broker.account_id())
-        };
-        let open = self.task.open_orders.iter().filter(|order| which(order) && is_here(order)).collect();
-        match self.cancel(open).await? {
-            Ok((0, true)) => return Ok(true),
-            Ok((_, true)) => self.later(0, "open orders were canceled", true).await?,
-            Ok((_, false)) => self.later(CANCELED_WITHIN, "open orders are being canceled", false).await?,
-            Err(failure) => self.not_now(failure).await?,
-        }
-        Ok(false)
-    }
-
-    /// Cancels these, and gives how many have come to their end, and whether all have. A broker that was asked
-    /// to cancel has only been asked: until it is done, an order may be filled, and holds what is to be sold.
-    async fn cancel(&self, mut open: Vec<&Placed>) -> Result<std::result::Result<(usize, bool), Failure>> {
-        for order in &open {
-            if let Err(failure) = self.broker.cancel(self.cx, order).await {
-                return Ok(Err(failure));
-            }
-        }
-        let mut waits = CANCEL_WAITS.iter();
-        let mut ended = 0;
-        loop {
-            let mut left = Vec::new();
-            for order in open {
-                let state = match self.broker.canceled(self.cx, order).await {
-                    Ok(Some(state)) => state,
-                    // It is at an account that its webhook had before.
-                    Ok(None) if !self.broker.is_of(order) => continue,
-                    Ok(None) if order.age_seconds < LOST_AFTER_SECONDS => {
-                        left.push(order);
-                        continue;
-                    }
-                    Ok(None) => State::of("lost"),
-                    Err(failure) => return Ok(Err(failure)),
-                };
-                store::settle(self.cx, &order.order_id, &state).await?;
-                if state.is_final() {
-                    ended += 1;
-                } else {
-                    left.push(order);
-                }
-            }
-            let Some(wait) = waits.next().filter(|_| !left.is_empty()) else {
-                return Ok(Ok((ended, left.is_empty())));
-            };
-            self.cx.sleep(Duration::from_millis(*wait)).await;
-            open = left;
         }
     }
 
@@ -308,28 +235,27 @@ impl Acting<'_> {
         if order.status != "pending" {
             return self.finish("ordered", &[], &[]).await;
         }
-        let broker = Broker::of_order(self.cx, order, self.task.last_price)?;
-        match broker.find(self.cx, order, false).await {
-            Ok(Some(state)) => {
-                store::settle(self.cx, &order.order_id, &state).await?;
-                self.finish("ordered", &[], &[]).await
-            }
-            Ok(None) => self.send(&broker, order).await,
-            Err(failure) => self.not_now(failure).await,
-        }
+        if self.find(order).await?.is_some() { self.finish("ordered", &[], &[]).await } else { Ok(()) }
     }
 
     /// The opposite position is being closed.
     async fn wait_for(&self, order: &Placed) -> Result<()> {
+        let Some(state) = self.find(order).await? else { return Ok(()) };
+        self.later(if state.is_final() { 0 } else { 5 }, TURNING, true).await
+    }
+
+    /// How a noted order stands; none when it is not known and the signal is dealt with.
+    async fn find(&self, order: &Placed) -> Result<Option<State>> {
         let broker = Broker::of_order(self.cx, order, self.task.last_price)?;
         match broker.find(self.cx, order, false).await {
             Ok(Some(state)) => {
                 store::settle(self.cx, &order.order_id, &state).await?;
-                self.later(if state.is_final() { 0 } else { 5 }, TURNING, true).await
+                return Ok(Some(state));
             }
-            Ok(None) => self.send(&broker, order).await,
-            Err(failure) => self.not_now(failure).await,
+            Ok(None) => self.send(&broker, order).await?,
+            Err(failure) => self.not_now(failure).await?,
         }
+        Ok(None)
     }
 
     /// A noted order that never arrived is sent, unless something speaks against it by now.
@@ -351,7 +277,7 @@ impl Acting<'_> {
         self.end("refused", code, &message).await
     }
 
-    async fn not_now(&self, failure: Failure) -> Result<()> {
+    pub(crate) async fn not_now(&self, failure: Failure) -> Result<()> {
         let (seconds, why) = match failure {
             Failure::Refused { code, message } => {
                 return self.end("failed", "BROKER_REFUSED", &format!("{message} ({code})")).await;
@@ -362,7 +288,7 @@ impl Acting<'_> {
         self.later(seconds, &why, true).await
     }
 
-    async fn later(&self, seconds: u64, why: &str, is_attempt: bool) -> Result<()> {
+    pub(crate) async fn later(&self, seconds: u64, why: &str, is_attempt: bool) -> Result<()> {
         store::later(self.cx, self.task, self.lease, seconds, why, is_attempt).await?;
         Ok(())
     }

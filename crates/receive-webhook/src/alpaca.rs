@@ -12,8 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use crate::broker::{Failure, Leg, Placed, State};
+use crate::broker::Failure;
 use crate::config::{self, OwnAccount};
+use crate::placed::{Leg, Placed, State};
 use crate::verify;
 
 const PAPER: &str = "https://paper-api.alpaca.markets";

@@ -1,8 +1,9 @@
 //! TradingView alerts in, orders out: accepted once, acted on once, never lost.
 //!
 //! `receive` lets an alert in: `body` and `parse` read it, `verify` tells who sent it, `store` keeps
-//! it, `known` has the webhooks that were read before. `act` turns what is kept into orders by the order engine, at a `broker`: `alpaca` or
-//! `simulator`. `sweep` takes up what was left behind, `notify` tells owners, `manage` and `limits` are where
+//! it, `known` has the webhooks that were read before. `act` turns what is kept into orders by the order
+//! engine, `cancel` clears the way; they go to a `broker`: `alpaca` or `simulator`, and `placed` is one as it
+//! is noted. `sweep` takes up what was left behind, `notify` tells owners, `manage` and `limits` are where
 //! they make their webhooks, `config` is a webhook's row.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
@@ -10,12 +11,14 @@ mod act;
 mod alpaca;
 mod body;
 mod broker;
+mod cancel;
 mod config;
 mod known;
 mod limits;
 mod manage;
 mod notify;
 mod parse;
+mod placed;
 mod receive;
 mod rows;
 mod simulator;

@@ -5,7 +5,7 @@ use ironferry::{Context, Result};
 use order_engine::{Account, Decimal, Order, OrderType, Side, TimeInForce, Trail, round_price};
 use sha2::{Digest as _, Sha256};
 
-use crate::broker::{Leg, Placed, State};
+use crate::placed::{Leg, Placed, State};
 use crate::store::Book;
 
 /// A market order fills up to so many hundredths of a percent off the price.

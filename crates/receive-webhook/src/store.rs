@@ -8,9 +8,9 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use crate::broker::{Placed, State};
 use crate::config::{Config, Overrides};
 use crate::no_config;
+use crate::placed::{Placed, State};
 use crate::rows::{
     admission, receive_webhook_finish, receive_webhook_later, receive_webhook_next,
     receive_webhook_open_orders, receive_webhook_place, receive_webhook_record, receive_webhook_settle,

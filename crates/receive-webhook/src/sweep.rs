@@ -4,7 +4,8 @@
 use ironferry::{Context, Error, Response, Result};
 use serde_json::json;
 
-use crate::broker::{Broker, Failure, LOST_AFTER_SECONDS, State};
+use crate::broker::{Broker, Failure, LOST_AFTER_SECONDS};
+use crate::placed::State;
 use crate::store::{self, OpenOrder};
 use crate::{act, notify};
 
