@@ -125,7 +125,7 @@ impl Acting<'_> {
             Err(failure) => return self.not_now(failure).await,
         };
         let settings = config::settings(cx, &task.config)?;
-        let is_entering = task.open_orders.iter().any(|open| open.role == "entry");
+        let is_entering = task.open_orders.iter().any(|open| open.role == "entry" && broker.is_of(open));
         let usage = Usage { is_entering, ..task.usage.clone() };
         let situation = Situation {
             account: &account,

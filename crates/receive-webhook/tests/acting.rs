@@ -346,10 +346,14 @@ fn a_reversal_ends_with_what_the_strategy_holds() {
     let sizes: Vec<_> = placed.iter().map(|order| json!([order["intent"], order["quantity"]])).collect();
     assert_eq!(sizes, [json!(["turn", "10"]), json!(["entry", "10"])]);
 
-    // One that is on its way already is not ordered again.
-    let open = noted("first", "entry", "buy", &json!({ "simulated": true }));
-    let app = sweep(trader([task(&json!({ "open_orders": [open] }))]));
-    assert_eq!(app.rpc_calls("receive_webhook_place")[0]["p_order"]["quantity"], "20");
+    // One that is on its way already is not ordered again; at another account it is none.
+    for (account, quantity) in [(OPERATOR, "20"), ("another account", "10")] {
+        let mut task =
+            task(&json!({ "open_orders": [noted("first", "entry", "buy", &json!({ "account": account }))] }));
+        task["simulated"] = json!(false);
+        let app = sweep(trader([task]).on("GET", "/v2/positions/AAPL", unknown()));
+        assert_eq!(app.rpc_calls("receive_webhook_place")[0]["p_order"]["quantity"], quantity);
+    }
 }
 
 #[test]
