@@ -2,7 +2,7 @@
 //!
 //! Of what serde derives, each type is compiled against each function of a format that it calls.
 //! `serde_json` puts much there: bytes in three ways, structs from lists, places of errors. Here those
-//! functions are a few calls of [`reader::Reader`] and [`write::Writer`], which know no types, and floating
+//! functions are a few calls of `reader::Reader` and `write::Writer`, which know no types, and floating
 //! point needs no tables. That is 20 to 30 kB gzipped of a module. `tests/json.rs` compares both.
 //!
 //! An error names the place of what does not fit: where the reader stopped is known, and a walk to there

@@ -161,7 +161,7 @@ async fn what_is_to_be_canceled_is_waited_for_and_then_everything_is_sold_once()
     settled(&db).await?;
     webhook.send(&lab, json!({ "ticker": "MSFT", "action": "close" })).await?;
     let deadline = std::time::Instant::now() + Duration::from_secs(10);
-    while !broker.asked().iter().any(|one| one.starts_with("DELETE") && one.ends_with("4")) {
+    while !broker.asked().iter().any(|one| one.starts_with("DELETE") && one.ends_with('4')) {
         anyhow::ensure!(std::time::Instant::now() < deadline, "{:?}", broker.asked());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
