@@ -9,6 +9,8 @@ use ironferry::{Error, Raw, Result};
 const LIMIT: usize = 10_485_760;
 /// Deeper nesting is somebody's attempt at the stack.
 const DEEPEST: usize = 64;
+/// Digits that `numeric` holds before the point, and behind it.
+const DIGITS: [usize; 2] = [131_072, 16_383];
 
 type Fields<'a> = BTreeMap<String, Raw<&'a str>>;
 
@@ -58,7 +60,9 @@ fn check_activities(activities: &Raw<&str>) -> Result<()> {
 }
 
 /// Bytes of the text that Postgres makes of valid JSON: no white space but one blank after each comma
-/// and colon. Refuses what `jsonb` does not take: a NUL, half a surrogate pair, deep nesting.
+/// and colon, and an exponent's worth of digits (a few more than there will be). No more are counted
+/// than matter. Refuses what `jsonb` does not take: a NUL, half a surrogate pair, deep nesting, an
+/// exponent out of range.
 fn measure(json: &[u8]) -> Result<usize> {
     let (mut size, mut depth, mut at) = (0, 0_usize, 0);
     while let Some(byte) = json.get(at) {
@@ -78,11 +82,29 @@ fn measure(json: &[u8]) -> Result<usize> {
                 at += end;
                 size += end;
             }
+            // Only in a number does it follow a digit.
+            b'e' | b'E' if json[..at - 1].last().is_some_and(u8::is_ascii_digit) => {
+                size += exponent(&json[at..])?;
+                if size >= LIMIT {
+                    break;
+                }
+            }
             _ => {}
         }
         size += 1;
     }
     Ok(size)
+}
+
+/// The digits that an exponent stands for.
+fn exponent(json: &[u8]) -> Result<usize> {
+    let digits = json.iter().skip_while(|byte| b"+-".contains(byte)).take_while(|byte| byte.is_ascii_digit());
+    let count =
+        digits.fold(0_usize, |count, digit| count.saturating_mul(10).saturating_add((digit & 15).into()));
+    if count > DIGITS[usize::from(json.first() == Some(&b'-'))] {
+        return Err(invalid("a number is out of the range of Postgres"));
+    }
+    Ok(count)
 }
 
 /// The bytes up to and with the closing quote.
@@ -133,6 +155,23 @@ mod tests {
         assert_eq!(measured(r#"{"a":1,"b":[1,2]}"#), r#"{"a": 1, "b": [1, 2]}"#.len());
         assert_eq!(measured("{ \"a\" :\n 1 }"), r#"{"a": 1}"#.len());
         assert_eq!(measured(r#"{"a, b: \"c": "}"}"#), r#"{"a, b: \"c": "}"}"#.len());
+        assert_eq!(measured(r#"{"a": [true, false, "1e9"]}"#), r#"{"a": [true, false, "1e9"]}"#.len());
+    }
+
+    #[test]
+    fn a_number_is_as_long_as_the_digits_that_postgres_writes_for_it() {
+        for (number, written) in
+            [("1e131071", 131_072), ("-2.5E+10", 12), ("1e-16383", 16_385), ("12e-3", 5), ("1e0", 1)]
+        {
+            let measured = measure(format!("{{\"a\":{number}}}").as_bytes()).unwrap();
+            let (least, most) = (written + 7, written + 7 + number.len());
+            assert!((least..=most).contains(&measured), "{number}: {measured}");
+        }
+        let many = |number: &str| format!("{{\"a\":[{}]}}", vec![number; 3_000].join(","));
+        for number in ["1e131071", "1e-16383", "-7.5E+100000"] {
+            assert_eq!(check("custom", many(number).as_bytes()).unwrap_err().as_code(), "CACHE_TOO_LARGE");
+        }
+        assert!(check("custom", many("1.5e-7").as_bytes()).is_ok());
     }
 
     #[test]
@@ -154,6 +193,9 @@ mod tests {
             r#"{"a":"\ud800"}"#,
             r#"{"a":"\udc00"}"#,
             r#"{"a":"\ud800\u0041"}"#,
+            r#"{"a":1e200000}"#,
+            r#"{"a":-1e-20000}"#,
+            r#"{"a":1E+99999999999999999999999999}"#,
             nested.as_str(),
         ] {
             assert_eq!(check("custom", data.as_bytes()).unwrap_err().as_code(), "INVALID_DATA", "{data}");

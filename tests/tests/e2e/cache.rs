@@ -229,17 +229,22 @@ async fn ten_megabytes_are_the_limit_to_the_byte() -> Result<()> {
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     let whole = cache.get("/tracker/large").await?;
     assert_eq!((layer(&whole), whole.json()?["a"].as_str().map(str::len)), ("database", Some(10_485_750)));
+    // 27 kB that Postgres would write as 400 MB.
+    let numbers = format!("{{\"a\":[{}]}}", vec!["1e131071"; 3_000].join(","));
+    let digits = format!("{{\"a\":{}}}", "9".repeat(140_000));
     for (path, body, status, code) in [
         ("/tracker/large", "[1]", 400, "INVALID_DATA"),
         ("/tracker/large", "{", 400, "INVALID_DATA"),
         ("/tracker/large", "{\"a\":\"\\u0000\"}", 400, "INVALID_DATA"),
-        ("/tracker/large", "{\"a\":1e200000}", 400, "CACHE_REFUSED"),
+        ("/tracker/large", "{\"a\":1e200000}", 400, "INVALID_DATA"),
+        ("/tracker/large", &numbers, 413, "CACHE_TOO_LARGE"),
+        ("/tracker/large", &digits, 400, "CACHE_REFUSED"),
         ("/tracker/fundraising", "{\"donations\":[]}", 400, "INVALID_DATA"),
         ("/tracker/Upper", "{}", 400, "INVALID_TYPE"),
         ("/tra%20cker/large", "{}", 400, "INVALID_PROJECT"),
         ("/tracker/large?last_fetch=yesterday", "{}", 400, "INVALID_QUERY"),
     ] {
-        let reply = cache.send("PUT", path, &[], body).await?;
+        let reply = cache.send("PUT", path, &[], body.to_owned()).await?;
         assert_eq!((reply.status, reply.json()?["code"].as_str()), (status, Some(code)), "{path} {body}");
     }
     let still = cache.get("/tracker/large").await?;
