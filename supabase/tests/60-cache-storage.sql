@@ -1,7 +1,7 @@
 -- What the cache keeps: limits, newest wins, damage found, retention, and for the service alone.
 begin;
 \ir support/accounts.psql
-select plan(27);
+select plan(31);
 
 -- The same call each time but for what a test is about.
 create function tests.save(data jsonb, fetched interval, type text default 'strava', sent interval default '0') returns text
@@ -23,6 +23,16 @@ select ok(
     'by what it says is now, so that nothing comes from the future'
 );
 select is(tests.save('{"n": 4}', '30 seconds', sent => '-3 days'), 'replaced', 'and one whose clock is late does not lose for it');
+select is(tests.save('{"n": 2}', '10 seconds', 'slow'), 'new', 'a save that was fetched before another');
+-- Fetched 42 s ago, and 40 s of them on the way.
+select is(tests.save('{"n": 1}', '2 seconds', 'slow', '-40 seconds'), 'older', 'is not newer for the time that it took to arrive');
+select is(tests.save('{"n": 3}', '0', 'slow', '40 seconds'), 'replaced', 'a clock that is ahead by less');
+select ok(
+    (select last_fetch between clock_timestamp() - interval '5 seconds' and clock_timestamp() - interval '1 microsecond'
+     from public.cache_storage where cache_type = 'slow'),
+    'is put right too: no call arrives before it was sent'
+);
+select public.cache_delete('tracker', 'slow');
 select is(
     (select octet_length(data::text) - data_size from public.cache_storage where cache_type = 'strava'), 0, 'the size is computed'
 );
