@@ -1,7 +1,7 @@
 -- Who refreshes what, and when: one at a time, late when it fails, never with an old token.
 begin;
 \ir support/accounts.psql
-select plan(23);
+select plan(27);
 
 create function tests.source(type text) returns uuid
 language sql as $$
@@ -76,6 +76,22 @@ select ok((select last_lag_seconds >= 100 from public.cache_sources where cache_
 
 select ok(public.cache_credentials('tracker', 'two', tests.sealed('B'), now()), 'a new token is kept');
 select ok(not public.cache_credentials('tracker', 'two', tests.sealed('C'), now() - interval '1 minute'), 'an older one does not replace it');
+select ok(
+    public.cache_credentials('tracker', 'two', tests.sealed('D'), now() - interval '1 hour', now() - interval '1 hour'),
+    'by its age, whatever the caller''s clock shows'
+);
+select ok(
+    (select credentials_at between now() and clock_timestamp() from public.cache_sources where cache_type = 'two'),
+    'which the database''s clock turns into a time'
+);
+select ok(
+    not public.cache_credentials('tracker', 'two', tests.sealed('C'), now() + interval '1 hour', now() + interval '61 minutes'),
+    'an old one is old by a clock that is ahead, too'
+);
+select ok(
+    public.cache_credentials('tracker', 'two', tests.sealed('D'), now() - interval '1 minute', now()),
+    'and one that is there already was kept, by a call whose answer was lost'
+);
 select throws_ok(
     $$ select public.cache_credentials('tracker', 'two', 'a-token', now()) $$, '23514', null, 'and one that is not sealed is refused'
 );

@@ -160,21 +160,22 @@ pub(crate) async fn fail(cx: &Context, settings: &Settings, lease: &str, error: 
     call(cx, settings, cache_fail::NAME, &arguments).await.map(drop)
 }
 
-/// Keeps sealed credentials unless newer ones are there.
+/// Keeps sealed credentials; false where newer ones are there, or no source.
 pub(crate) async fn keep_credentials(
     cx: &Context,
     settings: &Settings,
     key: &Key,
     sealed: &str,
     got_ms: i64,
-) -> Result<()> {
+) -> Result<bool> {
     let arguments = cache_credentials::Args {
         p_project: &key.project,
         p_type: &key.cache_type,
         p_credentials: sealed,
         p_got_at: &timestamp(got_ms),
+        p_sent_at: Some(&timestamp(now_ms(cx))),
     };
-    call(cx, settings, cache_credentials::NAME, &arguments).await.map(drop)
+    read(&call(cx, settings, cache_credentials::NAME, &arguments).await?)
 }
 
 /// Calls a function of the database. No `async fn`, which would be compiled for each type of arguments.

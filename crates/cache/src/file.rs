@@ -2,7 +2,8 @@
 //!
 //! A line of JSON about the entry, then the data as it is. `<key>.json` is the entry, `<key>.pending`
 //! marks one that the database has not taken yet, `<key>.source` is what the database last said of
-//! its source, `<key>.token` credentials that are still to be kept there.
+//! its source, `<key>.token` credentials that are still to be kept there, `<key>.spare` those that it
+//! did not keep.
 
 use bytes::Bytes;
 use ironferry::{Context, FileOperation, HostError};
@@ -106,6 +107,17 @@ pub(crate) async fn remove(
         Ok(_) | Err(HostError::NotFound) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+pub(crate) async fn rename(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    from: &str,
+    to: &str,
+) -> Result<(), HostError> {
+    let [from, to] = [from, to].map(|suffix| path(settings, key, suffix));
+    cx.file(FileOperation::Rename(from, to)).await.map(drop)
 }
 
 pub(crate) async fn read(

@@ -94,8 +94,8 @@ pub(crate) async fn keep_token(
     let content = ironferry::to_json(&token).unwrap_or_default().into();
     let written = file::note(cx, settings, key, "token", content).await;
     match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
-        Ok(()) => {
-            let _ = file::remove(cx, settings, key, "token").await;
+        Ok(is_kept) => {
+            end_token(cx, settings, key, is_kept).await;
             Ok(())
         }
         Err(error) if database::is_away(&error) && written.is_ok() => {
@@ -109,6 +109,21 @@ pub(crate) async fn keep_token(
         }
         Err(error) => Err(error),
     }
+}
+
+/// The database has answered. Credentials that it did not keep stay in a file that nothing reads: should
+/// the source take no others, an operator has them.
+async fn end_token(cx: &Context, settings: &Settings, key: &Key, is_kept: bool) {
+    let ended = if is_kept {
+        file::remove(cx, settings, key, "token").await
+    } else {
+        cx.warn("cache.token_not_kept", json!({ "key": key.id() }));
+        file::rename(cx, settings, key, "token", "spare").await
+    };
+    if let Err(error) = ended {
+        cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
+    }
+    instance::with(|instance| instance.pending.tokens.retain(|known| known != key));
 }
 
 /// A source with the credentials that the database has not taken yet: its own are used up.
@@ -275,21 +290,23 @@ fn fail(key: &Key) {
 async fn flush_token(cx: &Context, settings: &Settings, key: &Key) -> bool {
     let token = file::read(cx, settings, key, "token").await.ok();
     let token: Option<Token> = token.and_then(|content| ironferry::from_json(&content).ok());
-    if let Some(token) = token {
-        match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
-            Err(error) if database::is_away(&error) => {
-                news::failed(&error);
-                return false;
-            }
-            Err(error) => {
-                cx.warn("cache.token_refused", json!({ "key": key.id(), "error": error.chain() }));
-                news::refused(&error);
-            }
-            Ok(()) => {}
+    let Some(token) = token else {
+        instance::with(|instance| instance.pending.tokens.retain(|known| known != key));
+        return true;
+    };
+    let is_kept = match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
+        Err(error) if database::is_away(&error) => {
+            news::failed(&error);
+            return false;
         }
-        let _ = file::remove(cx, settings, key, "token").await;
-    }
-    instance::with(|instance| instance.pending.tokens.retain(|known| known != key));
+        Err(error) => {
+            cx.warn("cache.token_refused", json!({ "key": key.id(), "error": error.chain() }));
+            news::refused(&error);
+            false
+        }
+        Ok(is_kept) => is_kept,
+    };
+    end_token(cx, settings, key, is_kept).await;
     true
 }
 

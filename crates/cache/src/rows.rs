@@ -40,7 +40,7 @@ pub mod cache_claim {
     }
 }
 
-/// Keeps sealed credentials unless newer ones are there.
+/// Keeps sealed credentials unless newer ones are there, by their age and not by the caller's clock.
 pub mod cache_credentials {
     pub const NAME: &str = "cache_credentials";
 
@@ -51,6 +51,8 @@ pub mod cache_credentials {
         pub p_type: &'a str,
         pub p_credentials: &'a str,
         pub p_got_at: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub p_sent_at: Option<&'a str>,
     }
 
     /// What it gives.
@@ -152,7 +154,7 @@ pub mod cache_pending_report {
     pub type Output = ();
 }
 
-/// Writes operations to the audit log, counts them, and raises alerts.
+/// Writes operations to the audit log, counts them, and raises alerts; a batch that was written before, not again.
 pub mod cache_record {
     pub const NAME: &str = "cache_record";
 
