@@ -1,7 +1,7 @@
 -- Keys, rates, networks, the record of it all, and alerts.
 begin;
 \ir support/accounts.psql
-select plan(34);
+select plan(36);
 
 create function tests.hash(key text) returns text language sql as $$ select encode(sha256(key::bytea), 'hex'); $$;
 create function tests.verdict(key text, project text default 'tracker', ip text default '198.51.100.7', rate integer default 100) returns text
@@ -76,6 +76,12 @@ select results_eq(
        from public.cache_report('tracker') as report $$,
     $$ values ('100', '1.0000', '5') $$, 'and counted, with the latency that half of them had'
 );
+select tests.entries(200, null, 40);
+select results_eq(
+    $$ select count(*), public.cache_report('tracker') -> 'layers' -> 'memory' ->> 'answers'
+       from public.cache_audit_log where ip_address = '198.51.100.30' $$,
+    $$ values (100::bigint, '100') $$, 'a batch that comes once more, as its answer was lost, counts once'
+);
 select tests.entries(401, 'INVALID_KEY', 4);
 select is_empty($$ select 1 from public.cache_alerts where ip_address = '198.51.100.30' $$, '4 failed logins are no alarm');
 select tests.entries(401, 'INVALID_KEY', 2);
@@ -98,6 +104,15 @@ select tests.clear();
 select is(
     (select count(*) from net.http_request_queue where url = 'http://alerts.example/hook'), 2::bigint, 'by one call each'
 );
+-- Watching, however long the log is: not a scan of it, and no guess of the planner's from a small table.
+set local enable_seqscan = off;
+discard plans;
+create temporary table scans as select pg_stat_get_xact_numscans('public.cache_audit_log'::regclass) as before;
+select private.cache_watch();
+select is(
+    pg_stat_get_xact_numscans('public.cache_audit_log'::regclass) - before, 0::bigint, 'what raises an alarm is found by an index'
+) from scans;
+reset enable_seqscan;
 select throws_ok($$ update public.cache_audit_log set success = true $$, '42501', 'the audit log is append-only', 'nobody changes the record');
 select throws_ok($$ delete from public.cache_audit_log $$, '42501', 'the audit log is append-only', 'nor deletes from it');
 select throws_ok($$ truncate public.cache_audit_log $$, '42501', 'the audit log is append-only', 'nor empties it');

@@ -20,6 +20,9 @@ use crate::{database, file, instance};
 pub(crate) struct Journal {
     /// As JSON: they are only passed on.
     entries: Vec<Raw>,
+    /// So many of the first were sent together, and who knows whether they arrived. Together they are
+    /// sent again: the database knows a batch by what is in it.
+    sent: usize,
     writing_since: Option<f64>,
     /// Whether the file has some of them.
     on_disk: bool,
@@ -168,11 +171,11 @@ fn push(entry: &Entry<'_>) {
     // Texts and numbers: writing them cannot fail.
     let Ok(entry) = Raw::of(entry) else { return };
     instance::with(|instance| {
-        let entries = &mut instance.journal.entries;
-        if entries.len() >= MOST {
-            entries.remove(0);
+        let journal = &mut instance.journal;
+        if journal.entries.len() >= MOST {
+            journal.entries.remove(journal.sent);
         }
-        entries.push(entry);
+        journal.entries.push(entry);
     });
 }
 
@@ -213,17 +216,23 @@ pub(crate) async fn write(cx: &Context, settings: &Settings) -> bool {
     let mut left = instance::with(|instance| instance.journal.entries.len());
     while left > 0 {
         let batch: Vec<Raw> = instance::with(|instance| {
-            let entries = &mut instance.journal.entries;
-            let count = entries.len().min(BATCH).min(left);
+            let Journal { entries, sent, .. } = &mut instance.journal;
+            let count = if *sent > 0 { *sent } else { BATCH.min(left) }.min(entries.len());
+            *sent = 0;
             entries.drain(..count).collect()
         });
         if batch.is_empty() {
             break;
         }
-        left -= batch.len();
-        let arguments = cache_record::Args { p_entries: batch.as_slice() };
-        match database::call(cx, settings, cache_record::NAME, &arguments).await {
-            Ok(_) => {}
+        left = left.saturating_sub(batch.len());
+        let arguments = Raw::of(&cache_record::Args { p_entries: batch.as_slice() });
+        // Nobody waits for this: that it is slow does not mean that readers have to do without the database.
+        let written = match database::is_there(cx, settings) {
+            Ok(()) => database::say(cx, settings, cache_record::NAME, arguments).await,
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(()) => {}
             Err(error) if database::is_away(&error) => {
                 put_back(cx, settings, batch).await;
                 return false;
@@ -238,7 +247,7 @@ pub(crate) async fn write(cx: &Context, settings: &Settings) -> bool {
         }
     }
     if instance::with(|instance| std::mem::take(&mut instance.journal.on_disk)) {
-        // Written now. Should it stay, its entries would be written twice, which the log survives.
+        // Written now. Should it stay, its first batch is known.
         let _ = cx.file(FileOperation::Remove(path(settings))).await;
     }
     true
@@ -247,9 +256,10 @@ pub(crate) async fn write(cx: &Context, settings: &Settings) -> bool {
 async fn put_back(cx: &Context, settings: &Settings, batch: Vec<Raw>) {
     let content = instance::with(|instance| {
         let journal = &mut instance.journal;
+        journal.sent = batch.len();
         journal.entries.splice(0..0, batch);
         journal.on_disk = true;
-        ironferry::to_json(&journal.entries).unwrap_or_default().into()
+        ironferry::to_json(&(journal.sent, &journal.entries)).unwrap_or_default().into()
     });
     if let Err(error) = file::write(cx, settings, &path(settings), content).await {
         cx.warn("cache.file_broken", json!({ "error": error.to_string() }));
@@ -261,10 +271,14 @@ pub(crate) async fn recall(cx: &Context, settings: &Settings) {
     let Ok(content) = cx.file(FileOperation::Read(path(settings))).await else {
         return;
     };
-    let entries: Vec<Raw> = ironferry::from_json(&content).unwrap_or_default();
+    let (sent, entries): (usize, Vec<Raw>) = ironferry::from_json(&content)
+        // As it was written before batches were known.
+        .or_else(|_| ironferry::from_json(&content).map(|entries| (0, entries)))
+        .unwrap_or_default();
     instance::with(|instance| {
-        instance.journal.on_disk = true;
-        instance.journal.entries.splice(0..0, entries);
+        let journal = &mut instance.journal;
+        (journal.on_disk, journal.sent) = (true, sent.min(entries.len()));
+        journal.entries.splice(0..0, entries);
     });
 }
 

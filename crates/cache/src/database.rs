@@ -200,7 +200,19 @@ pub(crate) fn rests(cx: &Context) -> bool {
     cx.elapsed_ms() < instance::with(|instance| instance.breaker.closed_at)
 }
 
-/// Tries three times; what is not there then is taken for down, for a moment.
+/// 503 while there is nobody to ask.
+pub(crate) fn is_there(cx: &Context, settings: &Settings) -> Result<()> {
+    let why = if !settings.database {
+        "the database is switched off"
+    } else if rests(cx) {
+        "the database was not there a moment ago"
+    } else {
+        return Ok(());
+    };
+    Err(away(why))
+}
+
+/// Tries twice; what is not there then is taken for down, for a moment.
 async fn send(
     cx: &Context,
     settings: &Settings,
@@ -208,12 +220,7 @@ async fn send(
     arguments: std::result::Result<Raw, String>,
 ) -> Result<Bytes> {
     let arguments = arguments.map_err(unreadable)?;
-    if !settings.database {
-        return Err(away("the database is switched off"));
-    }
-    if rests(cx) {
-        return Err(away("the database was not there a moment ago"));
-    }
+    is_there(cx, settings)?;
     let attempt = || async {
         // Data may be large: a megabyte more, a second more.
         let patience =
