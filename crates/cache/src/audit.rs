@@ -233,7 +233,7 @@ pub(crate) async fn write(cx: &Context, settings: &Settings) -> bool {
         };
         match written {
             Ok(()) => {}
-            Err(error) if database::is_away(&error) => {
+            Err(error) if !database::is_final(&error) => {
                 put_back(cx, settings, batch).await;
                 return false;
             }

@@ -231,9 +231,9 @@ async fn send(
     let retry = Retry { attempts: 2, base: std::time::Duration::from_millis(50), ..Retry::default() };
     let outcome = retry
         .run(cx, || async {
-            // A refusal is an answer: trying again would change nothing.
+            // A verdict is an answer: trying again would change nothing.
             match attempt().await {
-                Err(error) if is_away(&error) => Err(error),
+                Err(error) if !is_final(&error) => Err(error),
                 outcome => Ok(outcome),
             }
         })
@@ -241,10 +241,13 @@ async fn send(
     match outcome {
         Ok(answered) => answered,
         Err(error) => {
-            let until = cx.elapsed_ms() + REST_MS;
-            instance::with(|instance| instance.breaker.closed_at = until);
+            if is_away(&error) {
+                let until = cx.elapsed_ms() + REST_MS;
+                instance::with(|instance| instance.breaker.closed_at = until);
+            }
             cx.warn("cache.database_away", json!({ "call": name, "error": error.chain() }));
-            Err(error)
+            // Whoever waits shall come again, whatever it is.
+            Err(if error.is_transient() { error } else { away(error) })
         }
     }
 }
@@ -261,8 +264,18 @@ pub(crate) async fn say(
     said.unwrap_or_else(|_| Err(away("the database is too slow")))
 }
 
-/// Whether the database is not there, as opposed to having refused.
-pub(crate) fn is_away(error: &Error) -> bool {
+/// Whether the database has judged what it was asked, or knows no such project. Nothing else is a reason to
+/// give up what it has not taken: locks are released, a stale schema is read again, a wrong key replaced.
+pub(crate) fn is_final(error: &Error) -> bool {
+    is_unknown(error)
+        || error.database().is_some_and(|problem| {
+            let code = &problem.code;
+            code.len() == 5 && ["22", "23", "54"].iter().any(|class| code.starts_with(class))
+        })
+}
+
+/// Whether the database is not there, so that others need not try.
+fn is_away(error: &Error) -> bool {
     let refused = error.database().is_some_and(|problem| {
         // SQLSTATE classes of a server that is overloaded, stopping, or has lost its connections.
         problem.code.len() == 5 && !["08", "53", "57", "58", "XX"].contains(&&problem.code[..2])
@@ -279,7 +292,7 @@ pub(crate) fn unknown_project() -> Error {
     Error::new(ironferry::Kind::NotFound, "there is no such project").code("PROJECT_NOT_FOUND")
 }
 
-fn away(why: &'static str) -> Error {
+fn away(why: impl Into<Box<dyn std::error::Error>>) -> Error {
     Error::unavailable("the database cannot be reached").code("DATABASE_UNAVAILABLE").source(why)
 }
 

@@ -104,7 +104,7 @@ pub(crate) async fn admit(
         match ask(cx, settings, &asking).await {
             Ok(Some(refused)) => break Err(refused),
             Ok(None) => {}
-            Err(error) if database::is_away(&error) => break stand_in(cx, settings, &asking, error),
+            Err(error) if !database::is_final(&error) => break stand_in(cx, settings, &asking, error),
             Err(error) => break Err(error),
         }
     };

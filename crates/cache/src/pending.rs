@@ -98,7 +98,7 @@ pub(crate) async fn keep_token(
             end_token(cx, settings, key, is_kept).await;
             Ok(())
         }
-        Err(error) if database::is_away(&error) && written.is_ok() => {
+        Err(error) if !database::is_final(&error) && written.is_ok() => {
             instance::with(|instance| {
                 if !instance.pending.tokens.contains(key) {
                     instance.pending.tokens.push(key.clone());
@@ -261,7 +261,7 @@ async fn attempt(cx: &Context, settings: &Settings) -> Flushed {
         let draft = save::marked(cx, settings, &key).await;
         match database::put(cx, settings, &key, &entry, &draft).await {
             Ok(kept) => settle(cx, settings, &key, &kept.outcome).await,
-            Err(error) if database::is_away(&error) => {
+            Err(error) if !database::is_final(&error) => {
                 news::failed(&error);
                 fail(&key);
                 return flushed;
@@ -295,7 +295,7 @@ async fn flush_token(cx: &Context, settings: &Settings, key: &Key) -> bool {
         return true;
     };
     let is_kept = match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
-        Err(error) if database::is_away(&error) => {
+        Err(error) if !database::is_final(&error) => {
             news::failed(&error);
             return false;
         }

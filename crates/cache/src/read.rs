@@ -79,12 +79,11 @@ async fn look(cx: &Context, settings: &Settings, key: &Key) -> Result<Found> {
     }
     match database::get(cx, settings, key).await {
         Ok(loaded) => below(cx, settings, key, copy, loaded).await,
-        Err(error) if database::is_away(&error) => stand_in(cx, settings, key, copy, error).await,
         Err(error) if database::is_unknown(&error) && !pending::is_pending(key) => {
             clear(cx, settings, key).await;
             Err(database::unknown_project())
         }
-        // A project that only a pending save will make.
+        // Also of a project that only a pending save will make.
         Err(error) => stand_in(cx, settings, key, copy, error).await,
     }
 }

@@ -74,7 +74,7 @@ async fn claim(cx: &Context, settings: &Settings, key: &Key, why: Why) -> Result
                 None => Err(no_source()),
             },
         },
-        Err(error) if database::is_away(&error) => match recall(cx, settings, key).await {
+        Err(error) if !database::is_final(&error) => match recall(cx, settings, key).await {
             Some(source) => fetch(cx, settings, key, &source, None).await,
             None if settings.database => Err(error),
             None => Err(no_source()),

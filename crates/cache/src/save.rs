@@ -97,7 +97,7 @@ pub(crate) async fn save(
             layers.push("database");
             kept.outcome
         }
-        Err(error) if database::is_away(&error) => {
+        Err(error) if !database::is_final(&error) => {
             news::failed(&error);
             pending::add(key, cx.elapsed_ms());
             pending::back_off(cx, settings);
@@ -156,8 +156,7 @@ pub(crate) fn refused(error: Error) -> Error {
     if database::is_unknown(&error) {
         return database::unknown_project();
     }
-    let code = error.database().map_or("", |problem| problem.code.as_str());
-    if code.starts_with("22") || code.starts_with("23") || code.starts_with("54") {
+    if database::is_final(&error) {
         return Error::new(Kind::BadRequest, "the database does not accept this data")
             .code("CACHE_REFUSED")
             .source(error);

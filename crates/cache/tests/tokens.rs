@@ -77,3 +77,14 @@ fn a_token_that_the_database_did_not_keep_stays_in_a_file_and_is_told_of() {
     app.send("POST", "/cache/tick?wait=true", &KEY, "");
     assert_eq!((file(&app, "token").is_some(), file(&app, "spare").is_some()), (false, true));
 }
+
+#[test]
+fn a_token_is_kept_through_what_is_no_verdict_on_it() {
+    let problem = |code| Answer::status(401, json!({ "code": code, "message": "no" }).to_string());
+    let app = strava().rpc("cache_credentials", [problem("PGRST301"), problem("PGRST301"), problem("42501")]);
+    assert_eq!(refresh(&app).status(), 200);
+    app.advance(std::time::Duration::from_secs(3));
+    app.send("POST", "/cache/tick?wait=true", &KEY, "");
+    assert!(app.rpc_calls("cache_credentials").len() > 2);
+    assert!(file(&app, "token").is_some(), "it is the only one that the source takes");
+}
