@@ -69,11 +69,13 @@ fn parse(cx: &Context, settings: &Settings, content: &Bytes) -> Option<Read> {
     Some(Read::Sound(entry, checked))
 }
 
+/// Unless it is no longer wanted once it is written.
 pub(crate) async fn put(
     cx: &Context,
     settings: &Settings,
     key: &Key,
     entry: &Entry,
+    is_wanted: &dyn Fn() -> bool,
 ) -> Result<(), HostError> {
     let head = Head {
         sha256: hash(&entry.body),
@@ -86,7 +88,7 @@ pub(crate) async fn put(
     let mut content = ironferry::to_json(&head).map_err(HostError::Failed)?.into_bytes();
     content.push(b'\n');
     content.extend_from_slice(&entry.body);
-    write(cx, settings, &path(settings, key, "json"), content).await
+    write_if(cx, settings, &path(settings, key, "json"), content, is_wanted).await
 }
 
 /// Removes the entry and all that is about it.
@@ -159,22 +161,33 @@ fn path(settings: &Settings, key: &Key, suffix: &str) -> String {
     [&settings.folder, "/", &key.id(), ".", suffix].concat()
 }
 
-/// Beside and renamed: whoever reads sees the old file or the new one, whole.
+/// Writes a file, whatever there is.
 pub(crate) async fn write(
     cx: &Context,
     settings: &Settings,
     path: &str,
     content: Vec<u8>,
 ) -> Result<(), HostError> {
+    write_if(cx, settings, path, content, &|| true).await
+}
+
+/// Beside and renamed: whoever reads sees the old file or the new one, whole.
+async fn write_if(
+    cx: &Context,
+    settings: &Settings,
+    path: &str,
+    content: Vec<u8>,
+    is_wanted: &dyn Fn() -> bool,
+) -> Result<(), HostError> {
     let beside = [&settings.folder, "/", &cx.uuid(), ".new"].concat();
-    let written = cx.file(FileOperation::Write(beside.clone(), content.into())).await;
-    let renamed = match written {
-        Ok(_) => cx.file(FileOperation::Rename(beside.clone(), path.to_owned())).await,
-        failed => failed,
-    };
-    if renamed.is_err() {
-        // Half a file on a full disk takes what the next one needs. That it is not there is fine.
-        let _ = cx.file(FileOperation::Remove(beside)).await;
+    let mut done = cx.file(FileOperation::Write(beside.clone(), content.into())).await;
+    if done.is_ok() && is_wanted() {
+        done = cx.file(FileOperation::Rename(beside.clone(), path.to_owned())).await;
+        if done.is_ok() {
+            return Ok(());
+        }
     }
-    renamed.map(drop)
+    // Half a file on a full disk takes what the next one needs. That it is not there is fine.
+    let _ = cx.file(FileOperation::Remove(beside)).await;
+    done.map(drop)
 }

@@ -241,7 +241,7 @@ async fn delete(cx: &Context, settings: &Settings, key: &Key) -> Result<Response
     } else {
         memory::peek(key).is_some()
     };
-    pending::forget(key);
+    pending::forget(key, cx.elapsed_ms());
     memory::evict(key);
     file::evict(cx, settings, key).await?;
     Response::json(200, &json!({ "success": true, "deleted": deleted }))

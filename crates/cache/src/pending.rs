@@ -18,6 +18,8 @@ pub(crate) struct Pending {
     keys: Vec<Waiting>,
     /// Saves whose first attempt is under way: theirs to finish, and nobody else's.
     saving: Vec<Key>,
+    /// What was saved or deleted lately, and when.
+    changed: Vec<(Key, f64)>,
     tokens: Vec<Key>,
     running: bool,
     next_at: f64,
@@ -36,6 +38,9 @@ struct Waiting {
 /// Seconds until the next attempt: 8 in all, in 4 minutes. Then it is for requests and cron: a worker
 /// does not live much longer.
 const BACKOFF_SECONDS: [u64; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+
+/// No question to the database is under way for longer.
+const CHANGED_MS: f64 = 60_000.0;
 
 /// What a flush did.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
@@ -58,10 +63,37 @@ pub(crate) fn begin(key: &Key) {
     instance::with(|instance| instance.pending.saving.push(key.clone()));
 }
 
+/// Its first attempt has ended, however.
+pub(crate) fn end(key: &Key, now: f64) {
+    instance::with(|instance| {
+        let saving = &mut instance.pending.saving;
+        if let Some(at) = saving.iter().position(|known| known == key) {
+            saving.swap_remove(at);
+        }
+    });
+    change(key, now);
+}
+
+/// The data was saved or deleted: what the database says to earlier questions is old.
+fn change(key: &Key, now: f64) {
+    instance::with(|instance| {
+        let changed = &mut instance.pending.changed;
+        changed.retain(|(known, at)| known != key && now - at < CHANGED_MS);
+        changed.push((key.clone(), now));
+    });
+}
+
+/// Whether the data was saved or deleted here since then, or is being saved.
+pub(crate) fn is_changed(key: &Key, since: f64) -> bool {
+    instance::with(|instance| {
+        let Pending { saving, changed, .. } = &instance.pending;
+        saving.contains(key) || changed.iter().any(|(known, at)| known == key && *at >= since)
+    })
+}
+
 /// A save that is to be tried again.
 pub(crate) fn add(key: &Key, since: f64) {
     instance::with(|instance| {
-        instance.pending.saving.retain(|known| known != key);
         if !is_waiting(&instance.pending, key) {
             instance.pending.keys.push(Waiting { key: key.clone(), since, failures: 0 });
         }
@@ -76,11 +108,9 @@ pub(crate) fn is_pending(key: &Key) -> bool {
     instance::with(|instance| is_waiting(&instance.pending, key) || instance.pending.saving.contains(key))
 }
 
-pub(crate) fn forget(key: &Key) {
-    instance::with(|instance| {
-        instance.pending.keys.retain(|known| known.key != *key);
-        instance.pending.saving.retain(|known| known != key);
-    });
+pub(crate) fn forget(key: &Key, now: f64) {
+    instance::with(|instance| instance.pending.keys.retain(|known| known.key != *key));
+    change(key, now);
 }
 
 /// Keeps credentials now, or later when the database is away. They are the only ones that the source
@@ -158,8 +188,15 @@ pub(crate) async fn recall(cx: &Context, settings: &Settings) -> Result<(), Host
     Ok(())
 }
 
-/// The database has answered: the mark goes, and where it had newer data, so does ours.
-pub(crate) async fn settle(cx: &Context, settings: &Settings, key: &Key, outcome: &str) {
+/// The database has answered for this version: the mark goes, and where it had newer data, so does ours.
+/// What was saved meanwhile has an attempt and a mark of its own.
+pub(crate) async fn settle(cx: &Context, settings: &Settings, key: &Key, entry: &Entry, outcome: &str) {
+    let is_newest = |here: Entry| here.etag == entry.etag && here.fetched_at <= entry.fetched_at + 1_000.0;
+    if !here(cx, settings, key).await.is_none_or(is_newest) {
+        change(key, cx.elapsed_ms());
+        return;
+    }
+    forget(key, cx.elapsed_ms());
     let settled = if matches!(outcome, "older" | "refused") {
         memory::evict(key);
         file::evict(cx, settings, key).await
@@ -169,7 +206,6 @@ pub(crate) async fn settle(cx: &Context, settings: &Settings, key: &Key, outcome
     if let Err(error) = settled {
         cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
     }
-    forget(key);
 }
 
 /// Any request may bring the database back into mind.
@@ -217,9 +253,10 @@ pub(crate) fn back_off(cx: &Context, settings: &Settings) {
 
 /// Tries each pending save once, and tells the database what is left.
 pub(crate) async fn flush(cx: &Context, settings: &Settings) -> Flushed {
-    let flushed = attempt(cx, settings).await;
+    let saved = attempt(cx, settings).await;
+    let (left, _) = instance::with(|instance| standing(&instance.pending));
     news::tell(cx, settings).await;
-    flushed
+    Flushed { saved, left }
 }
 
 /// How many saves and credentials wait, and since when the oldest save does.
@@ -229,20 +266,19 @@ pub(crate) fn standing(pending: &Pending) -> (usize, Option<f64>) {
 }
 
 /// The oldest first, but first of all those that have failed least: one that does not get through shall
-/// not keep the others. The first outage ends it.
-async fn attempt(cx: &Context, settings: &Settings) -> Flushed {
+/// not keep the others. The first outage ends it. Gives the number of those that are in.
+async fn attempt(cx: &Context, settings: &Settings) -> usize {
     let (waiting, tokens) =
         instance::with(|instance| (instance.pending.keys.clone(), instance.pending.tokens.clone()));
-    let mut flushed = Flushed { saved: 0, left: waiting.len() + tokens.len() };
+    let mut saved = 0;
     if database::rests(cx) {
-        return flushed;
+        return saved;
     }
     for key in tokens {
         if !flush_token(cx, settings, &key).await {
-            return flushed;
+            return saved;
         }
-        flushed.saved += 1;
-        flushed.left -= 1;
+        saved += 1;
     }
     let mut entries: Vec<(Waiting, Entry)> = Vec::new();
     for waiting in waiting {
@@ -250,8 +286,7 @@ async fn attempt(cx: &Context, settings: &Settings) -> Flushed {
             entries.push((waiting, entry));
         } else {
             cx.warn("cache.pending_lost", json!({ "key": waiting.key.id() }));
-            forget(&waiting.key);
-            flushed.left -= 1;
+            forget(&waiting.key, cx.elapsed_ms());
         }
     }
     entries.sort_by(|(one, entry), (other, another)| {
@@ -260,22 +295,21 @@ async fn attempt(cx: &Context, settings: &Settings) -> Flushed {
     for (Waiting { key, .. }, entry) in entries {
         let draft = save::marked(cx, settings, &key).await;
         match database::put(cx, settings, &key, &entry, &draft).await {
-            Ok(kept) => settle(cx, settings, &key, &kept.outcome).await,
+            Ok(kept) => settle(cx, settings, &key, &entry, &kept.outcome).await,
             Err(error) if !database::is_final(&error) => {
                 news::failed(&error);
                 fail(&key);
-                return flushed;
+                return saved;
             }
             Err(error) => {
                 cx.warn("cache.pending_refused", json!({ "key": key.id(), "error": error.chain() }));
                 news::refused(&error);
-                settle(cx, settings, &key, "refused").await;
+                settle(cx, settings, &key, &entry, "refused").await;
             }
         }
-        flushed.saved += 1;
-        flushed.left -= 1;
+        saved += 1;
     }
-    flushed
+    saved
 }
 
 fn fail(key: &Key) {
@@ -310,10 +344,13 @@ async fn flush_token(cx: &Context, settings: &Settings, key: &Key) -> bool {
     true
 }
 
-/// The file has it, or where the disk is broken, memory.
-async fn here(cx: &Context, settings: &Settings, key: &Key) -> Option<Entry> {
-    match file::get(cx, settings, key).await {
-        file::Read::Sound(entry, _) => Some(entry),
-        _ => memory::peek(key),
+/// The newest that this instance has: memory's, for the disk may be broken, or the file's.
+pub(crate) async fn here(cx: &Context, settings: &Settings, key: &Key) -> Option<Entry> {
+    match memory::peek(key) {
+        Some(entry) => Some(entry),
+        None => match file::get(cx, settings, key).await {
+            file::Read::Sound(entry, _) => Some(entry),
+            _ => None,
+        },
     }
 }

@@ -61,11 +61,12 @@ pub(crate) async fn read(cx: &Context, settings: &Settings, key: &Key) -> Result
 
 /// Below memory.
 async fn look(cx: &Context, settings: &Settings, key: &Key) -> Result<Found> {
+    let since = cx.elapsed_ms();
     let mut copy = memory::peek(key).map(|entry| (entry, Layer::Memory));
     match file::get(cx, settings, key).await {
         file::Read::Sound(entry, believed) => {
             if believed && entry.is_fresh(cx.elapsed_ms()) {
-                return Ok(give(cx, settings, key, entry, Layer::File, settings.memory_ttl_ms));
+                return Ok(give(cx, settings, key, entry, Layer::File, settings.memory_ttl_ms, since));
             }
             if copy.as_ref().is_none_or(|(other, _)| other.fetched_at <= entry.fetched_at) {
                 copy = Some((entry, Layer::File));
@@ -78,13 +79,13 @@ async fn look(cx: &Context, settings: &Settings, key: &Key) -> Result<Found> {
         }
     }
     match database::get(cx, settings, key).await {
-        Ok(loaded) => below(cx, settings, key, copy, loaded).await,
+        Ok(loaded) => below(cx, settings, key, copy, loaded, since).await,
         Err(error) if database::is_unknown(&error) && !pending::is_pending(key) => {
-            clear(cx, settings, key).await;
+            clear(cx, settings, key, since).await;
             Err(database::unknown_project())
         }
         // Also of a project that only a pending save will make.
-        Err(error) => stand_in(cx, settings, key, copy, error).await,
+        Err(error) => stand_in(cx, settings, key, copy, error, since).await,
     }
 }
 
@@ -95,6 +96,7 @@ async fn below(
     key: &Key,
     copy: Option<(Entry, Layer)>,
     loaded: database::Loaded,
+    since: f64,
 ) -> Result<Found> {
     let source = loaded.source;
     if let Some(source) = &source {
@@ -113,8 +115,10 @@ async fn below(
         (Some((ours, layer)), Some(entry)) if ours.fetched_at > entry.fetched_at => Some((ours, layer)),
         (Some(ours), None) => Some(ours),
         (_, Some(entry)) => {
-            if let Err(error) = file::put(cx, settings, key, &entry).await {
-                cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
+            if !fill(cx, settings, key, &entry, since).await {
+                // True when it was asked for, and not to be kept.
+                let is_fresh = entry.is_fresh(cx.elapsed_ms());
+                return Ok(Found { entry, layer: if is_fresh { Layer::Database } else { Layer::Stale } });
             }
             Some((entry, Layer::Database))
         }
@@ -122,10 +126,10 @@ async fn below(
     };
     match found {
         Some((entry, layer)) if entry.is_fresh(cx.elapsed_ms()) => {
-            Ok(give(cx, settings, key, entry, layer, settings.memory_ttl_ms))
+            Ok(give(cx, settings, key, entry, layer, settings.memory_ttl_ms, since))
         }
         Some((entry, _)) => {
-            let found = give(cx, settings, key, entry, Layer::Stale, settings.memory_ttl_ms);
+            let found = give(cx, settings, key, entry, Layer::Stale, settings.memory_ttl_ms, since);
             if source.is_some() {
                 refresh::behind(cx, settings, key);
             }
@@ -134,7 +138,7 @@ async fn below(
         None => {
             if !loaded.corrupt {
                 // Deleted elsewhere.
-                clear(cx, settings, key).await;
+                clear(cx, settings, key, since).await;
             }
             // However lately somebody has fetched it: that is lost.
             let why = if loaded.corrupt { Why::Asked } else { Why::Emergency };
@@ -150,14 +154,15 @@ async fn stand_in(
     key: &Key,
     copy: Option<(Entry, Layer)>,
     error: Error,
+    since: f64,
 ) -> Result<Found> {
     let source = refresh::recall(cx, settings, key).await;
     match copy {
         Some((entry, layer)) if entry.is_fresh(cx.elapsed_ms()) => {
-            Ok(give(cx, settings, key, entry, layer, STAND_IN_MS))
+            Ok(give(cx, settings, key, entry, layer, STAND_IN_MS, since))
         }
         Some((entry, _)) => {
-            let found = give(cx, settings, key, entry, Layer::Stale, STAND_IN_MS);
+            let found = give(cx, settings, key, entry, Layer::Stale, STAND_IN_MS, since);
             if source.is_some() {
                 refresh::behind(cx, settings, key);
             }
@@ -185,13 +190,40 @@ async fn emergency(
     refresh::run(cx, settings, key, why).await
 }
 
-/// Gives an entry and holds it in memory.
-fn give(cx: &Context, settings: &Settings, key: &Key, entry: Entry, layer: Layer, believed_ms: f64) -> Found {
-    memory::put(cx, settings, key, &entry, believed_ms);
+/// Gives an entry and holds it in memory, unless the data was changed since it was looked for.
+fn give(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    entry: Entry,
+    layer: Layer,
+    believed_ms: f64,
+    since: f64,
+) -> Found {
+    if !pending::is_changed(key, since) {
+        memory::put(cx, settings, key, &entry, believed_ms);
+    }
     Found { entry, layer }
 }
 
-async fn clear(cx: &Context, settings: &Settings, key: &Key) {
+/// Puts what the database had into the file, unless data waits for the database or was changed since it
+/// was asked: what comes late is older. False then.
+pub(crate) async fn fill(cx: &Context, settings: &Settings, key: &Key, entry: &Entry, since: f64) -> bool {
+    let is_newest = || !pending::is_pending(key) && !pending::is_changed(key, since);
+    if !is_newest() {
+        return false;
+    }
+    if let Err(error) = file::put(cx, settings, key, entry, &is_newest).await {
+        cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
+    }
+    is_newest()
+}
+
+/// The database has nothing; what was saved here since it said so stays.
+async fn clear(cx: &Context, settings: &Settings, key: &Key, since: f64) {
+    if pending::is_pending(key) || pending::is_changed(key, since) {
+        return;
+    }
     memory::evict(key);
     if let Err(error) = file::evict(cx, settings, key).await {
         cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::database::{self, Claim};
 use crate::entry::{Entry, Key, wall_ms};
-use crate::read::{Found, Layer};
+use crate::read::{self, Found, Layer};
 use crate::save::{self, Draft};
 use crate::settings::Settings;
 use crate::sources::{self, Source};
@@ -88,13 +88,13 @@ async fn elsewhere(cx: &Context, settings: &Settings, key: &Key, busy_ms: u64, w
     let before = memory::peek(key).map(|entry| entry.etag);
     let until = cx.elapsed_ms() + f64::from(u32::try_from(busy_ms.min(PATIENCE_MS)).unwrap_or(0));
     loop {
+        let asked_at = cx.elapsed_ms();
         let loaded = database::get(cx, settings, key).await?;
         if let Some(entry) = loaded.entry
             && (busy_ms == 0 || before.as_ref() != Some(&entry.etag))
         {
-            memory::put(cx, settings, key, &entry, settings.memory_ttl_ms);
-            if let Err(error) = file::put(cx, settings, key, &entry).await {
-                cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
+            if read::fill(cx, settings, key, &entry, asked_at).await {
+                memory::put(cx, settings, key, &entry, settings.memory_ttl_ms);
             }
             return Ok(Found { entry, layer: Layer::Origin });
         }
@@ -116,13 +116,7 @@ pub(crate) async fn fetch(
     lease: Option<String>,
 ) -> Result<Found> {
     let started = cx.elapsed_ms();
-    let previous = match memory::peek(key) {
-        Some(entry) => Some(entry),
-        None => match file::get(cx, settings, key).await {
-            file::Read::Sound(entry, _) => Some(entry),
-            _ => None,
-        },
-    };
+    let previous = pending::here(cx, settings, key).await;
     let source = &pending::with_newest_token(cx, settings, key, source.clone()).await;
     remember(cx, settings, key, source).await;
     let fetched = cx.within(LIMIT, sources::fetch(cx, settings, key, source, previous.as_ref())).await;

@@ -1,4 +1,4 @@
-//! The save path: validate, file, memory, database. What the database does not take now stays marked
+//! The save path: validate, memory, file, database. What the database does not take now stays marked
 //! in the file until it is in.
 
 use bytes::Bytes;
@@ -81,6 +81,9 @@ pub(crate) async fn save(
         }
     };
 
+    // From here on nobody fills a layer with older data, and who has an answer for an older version sees this.
+    pending::begin(key);
+    memory::put(cx, settings, key, &entry, settings.memory_ttl_ms);
     let mut layers = Vec::new();
     let since_ms = Some(now_ms(cx));
     let mark = Mark { since_ms, retention_days: draft.retention_days, metadata: draft.metadata.clone() };
@@ -88,12 +91,12 @@ pub(crate) async fn save(
         Ok(()) => layers.push("file"),
         Err(error) => cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() })),
     }
-    memory::put(cx, settings, key, &entry, settings.memory_ttl_ms);
     layers.push("memory");
-    pending::begin(key);
-    let outcome = match database::put(cx, settings, key, &entry, &draft).await {
+    let answer = database::put(cx, settings, key, &entry, &draft).await;
+    pending::end(key, cx.elapsed_ms());
+    let outcome = match answer {
         Ok(kept) => {
-            pending::settle(cx, settings, key, &kept.outcome).await;
+            pending::settle(cx, settings, key, &entry, &kept.outcome).await;
             layers.push("database");
             kept.outcome
         }
@@ -104,7 +107,7 @@ pub(crate) async fn save(
             "pending".to_owned()
         }
         Err(error) => {
-            pending::settle(cx, settings, key, "refused").await;
+            pending::settle(cx, settings, key, &entry, "refused").await;
             return Err(refused(error));
         }
     };
@@ -122,18 +125,12 @@ async fn to_file(
 ) -> Result<(), ironferry::HostError> {
     let mark = ironferry::to_json(mark).map_err(ironferry::HostError::Failed)?.into();
     file::note(cx, settings, key, "pending", mark).await?;
-    file::put(cx, settings, key, entry).await
+    file::put(cx, settings, key, entry, &|| true).await
 }
 
 /// What this instance has that was fetched later.
 async fn newer_here(cx: &Context, settings: &Settings, key: &Key, entry: &Entry) -> Option<Entry> {
-    let here = match memory::peek(key) {
-        Some(here) => Some(here),
-        None => match file::get(cx, settings, key).await {
-            file::Read::Sound(here, _) => Some(here),
-            _ => None,
-        },
-    };
+    let here = pending::here(cx, settings, key).await;
     // A second apart: the wall clock and its copies do not agree to the millisecond.
     here.filter(|here| !here.doubtful && here.fetched_at > entry.fetched_at + 1_000.0)
 }

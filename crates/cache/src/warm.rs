@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::entry::Key;
 use crate::rows::cache_warm;
 use crate::settings::Settings;
-use crate::{audit, database, file, gate, instance, pending, refresh};
+use crate::{audit, database, file, gate, instance, pending, read, refresh};
 
 /// Entries that are filled at the start.
 const ENTRIES: i32 = 50;
@@ -72,9 +72,10 @@ async fn fill(cx: &Context, settings: &Settings) -> Result<usize> {
         {
             continue;
         }
+        let asked_at = cx.elapsed_ms();
         let loaded = database::get(cx, settings, &key).await?;
         if let Some(entry) = loaded.entry
-            && file::put(cx, settings, &key, &entry).await.is_ok()
+            && read::fill(cx, settings, &key, &entry, asked_at).await
         {
             filled += 1;
         }
