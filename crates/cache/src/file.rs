@@ -162,13 +162,13 @@ fn path(settings: &Settings, key: &Key, suffix: &str) -> String {
 }
 
 /// Writes a file, whatever there is.
-pub(crate) async fn write(
-    cx: &Context,
-    settings: &Settings,
-    path: &str,
+pub(crate) fn write<'a>(
+    cx: &'a Context,
+    settings: &'a Settings,
+    path: &'a str,
     content: Vec<u8>,
-) -> Result<(), HostError> {
-    write_if(cx, settings, path, content, &|| true).await
+) -> impl Future<Output = Result<(), HostError>> + 'a {
+    write_if(cx, settings, path, content, &|| true)
 }
 
 /// Beside and renamed: whoever reads sees the old file or the new one, whole.

@@ -91,6 +91,12 @@ pub(crate) fn is_changed(key: &Key, since: f64) -> bool {
     })
 }
 
+/// Whether what the database said of the data, asked then, is to be kept: what waits for it or was changed
+/// since is newer.
+pub(crate) fn is_current(key: &Key, asked_at: f64) -> bool {
+    !is_pending(key) && !is_changed(key, asked_at)
+}
+
 /// A save that is to be tried again.
 pub(crate) fn add(key: &Key, since: f64) {
     instance::with(|instance| {

@@ -206,22 +206,21 @@ fn give(
     Found { entry, layer }
 }
 
-/// Puts what the database had into the file, unless data waits for the database or was changed since it
-/// was asked: what comes late is older. False then.
-pub(crate) async fn fill(cx: &Context, settings: &Settings, key: &Key, entry: &Entry, since: f64) -> bool {
-    let is_newest = || !pending::is_pending(key) && !pending::is_changed(key, since);
-    if !is_newest() {
+/// Puts what the database had into the file, unless that is not to be kept: false then.
+pub(crate) async fn fill(cx: &Context, settings: &Settings, key: &Key, entry: &Entry, asked_at: f64) -> bool {
+    let is_current = || pending::is_current(key, asked_at);
+    if !is_current() {
         return false;
     }
-    if let Err(error) = file::put(cx, settings, key, entry, &is_newest).await {
+    if let Err(error) = file::put(cx, settings, key, entry, &is_current).await {
         cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
     }
-    is_newest()
+    is_current()
 }
 
-/// The database has nothing; what was saved here since it said so stays.
-async fn clear(cx: &Context, settings: &Settings, key: &Key, since: f64) {
-    if pending::is_pending(key) || pending::is_changed(key, since) {
+/// The database has nothing.
+async fn clear(cx: &Context, settings: &Settings, key: &Key, asked_at: f64) {
+    if !pending::is_current(key, asked_at) {
         return;
     }
     memory::evict(key);

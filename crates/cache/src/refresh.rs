@@ -83,21 +83,30 @@ async fn claim(cx: &Context, settings: &Settings, key: &Key, why: Why) -> Result
     }
 }
 
-/// Another instance is at it, or has just been: what it saves will be in the database.
+/// Another instance is at it, or has just been: what it saves will be in the database. Who has asked for
+/// a refresh waits for another row than the one that is there, and others for one that they do not have.
 async fn elsewhere(cx: &Context, settings: &Settings, key: &Key, busy_ms: u64, why: Why) -> Result<Found> {
-    let before = memory::peek(key).map(|entry| entry.etag);
+    let mut before = (why != Why::Asked).then(|| memory::peek(key));
     let until = cx.elapsed_ms() + f64::from(u32::try_from(busy_ms.min(PATIENCE_MS)).unwrap_or(0));
     loop {
         let asked_at = cx.elapsed_ms();
         let loaded = database::get(cx, settings, key).await?;
-        if let Some(entry) = loaded.entry
-            && (busy_ms == 0 || before.as_ref() != Some(&entry.etag))
+        let is_new = |before: &Option<Entry>| match (before, &loaded.entry) {
+            // The same data may have been fetched once more.
+            (Some(before), Some(entry)) => {
+                entry.etag != before.etag || entry.fetched_at > before.fetched_at + 1_000.0
+            }
+            (_, entry) => entry.is_some(),
+        };
+        if before.as_ref().is_some_and(|before| busy_ms == 0 || is_new(before))
+            && let Some(entry) = loaded.entry
         {
             if read::fill(cx, settings, key, &entry, asked_at).await {
                 memory::put(cx, settings, key, &entry, settings.memory_ttl_ms);
             }
             return Ok(Found { entry, layer: Layer::Origin });
         }
+        before.get_or_insert(loaded.entry);
         if why == Why::Behind || cx.elapsed_ms() >= until {
             return Err(Error::unavailable("another instance is refreshing this data")
                 .code("REFRESHING")

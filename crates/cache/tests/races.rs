@@ -157,18 +157,43 @@ fn what_fills_a_new_instance_does_not_overwrite_what_was_saved_meanwhile() {
     }
 }
 
+/// Another instance has the lease.
+fn busy(app: App) -> App {
+    app.rpc("cache_warm", Answer::json(json!([])))
+        .rpc("cache_claim", Answer::json(json!({ "claimed": [], "busy_ms": 5_000 })))
+}
+
+/// The row that it saves, of so many milliseconds ago.
+fn another(etag: &str, age_ms: u64, n: u32) -> Answer {
+    Answer::json(json!({ "standing": "sound", "etag": etag, "age_ms": age_ms, "data": { "n": n } }))
+}
+
 #[test]
 fn who_waits_for_another_instance_does_not_put_its_older_row_over_a_save_that_waits() {
-    let app = cache(&[PUT_2])
-        .rpc("cache_warm", Answer::json(json!([])))
-        .rpc("cache_claim", Answer::json(json!({ "claimed": [], "busy_ms": 5_000 })))
-        .rpc("cache_load", one())
+    let app = busy(cache(&[PUT_2]))
+        .rpc("cache_load", [one(), another("other", 30_000, 7)])
         .rpc("cache_save", Answer::refused());
     together(&app);
     app.advance(Duration::from_secs(3));
     request(&app, "POST", "/cache/tracker/data/refresh");
+    assert_eq!(app.rpc_calls("cache_load").len(), 2);
     assert_eq!(file(&app), (Some(two()), true));
     assert_eq!(request(&app, "GET", "/cache/tracker/data"), two());
+}
+
+#[test]
+fn who_asks_for_a_refresh_waits_for_what_the_other_instance_saves() {
+    // The same data, too, when it was fetched again.
+    for (etag, n) in [("two", 2), ("one", 1)] {
+        let app = busy(cache(&[])).rpc("cache_load", [one(), one(), another(etag, 500, n)]);
+        let reply = app.send("POST", "/cache/tracker/data/refresh", &KEY, "");
+        assert_eq!((reply.json(), reply.header("age")), (json!({ "n": n }), Some("0")), "{etag}");
+        assert_eq!((reply.header("x-cache"), app.rpc_calls("cache_load").len()), (Some("origin"), 3));
+    }
+    // One and the same row, as it grows older.
+    let rows: Vec<Answer> = (0..=20).map(|turn| another("one", 60_000 + 250 * turn, 1)).collect();
+    let app = busy(cache(&[])).rpc("cache_load", rows);
+    assert_eq!(request(&app, "POST", "/cache/tracker/data/refresh")["code"], "REFRESHING");
 }
 
 #[test]
