@@ -1,9 +1,9 @@
 //! The layered cache that keeps answering.
 //!
 //! `read` is the way down (`memory`, `file`, `database`, then `sources`), `save` the way of new data,
-//! `pending` what the database has not taken yet, `refresh` how data is fetched once. The layers have
-//! the same verbs: get, put, evict. `gate` says who may ask, `audit` what happened, `admin` is for the
-//! operator, `warm` the begin and end of an instance.
+//! `pending` and `tokens` what the database has not taken yet, `refresh` how data is fetched once. The
+//! layers have the same verbs: get, put, evict. `gate` says who may ask, `audit` what happened, `admin`
+//! is for the operator, `warm` the begin and end of an instance.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
 mod admin;
@@ -24,6 +24,7 @@ mod rows;
 mod save;
 mod settings;
 mod sources;
+mod tokens;
 mod validate;
 mod warm;
 

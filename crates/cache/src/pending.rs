@@ -3,15 +3,14 @@
 
 use std::time::Duration;
 
-use ironferry::{Context, Error, HostError};
-use serde::{Deserialize, Serialize};
+use ironferry::{Context, HostError};
+use serde::Serialize;
 use serde_json::json;
 
 use crate::entry::{Entry, Key, elapsed_at};
 use crate::news::News;
 use crate::settings::Settings;
-use crate::sources::Source;
-use crate::{database, file, instance, memory, news, save};
+use crate::{database, file, instance, memory, news, save, tokens};
 
 #[derive(Default)]
 pub(crate) struct Pending {
@@ -20,7 +19,8 @@ pub(crate) struct Pending {
     saving: Vec<Key>,
     /// What was saved or deleted lately, and when.
     changed: Vec<(Key, f64)>,
-    tokens: Vec<Key>,
+    /// Credentials that wait, see `tokens`.
+    pub(crate) tokens: Vec<Key>,
     running: bool,
     next_at: f64,
     pub(crate) news: News,
@@ -49,13 +49,6 @@ pub struct Flushed {
     pub saved: usize,
     /// Saves that wait on.
     pub left: usize,
-}
-
-/// Credentials that wait to be kept.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Token {
-    pub(crate) sealed: String,
-    pub(crate) got_ms: i64,
 }
 
 /// A save that is about to be tried for the first time.
@@ -117,65 +110,6 @@ pub(crate) fn is_pending(key: &Key) -> bool {
 pub(crate) fn forget(key: &Key, now: f64) {
     instance::with(|instance| instance.pending.keys.retain(|known| known.key != *key));
     change(key, now);
-}
-
-/// Keeps credentials now, or later when the database is away. They are the only ones that the source
-/// still takes, so losing them is not an option: file, then database.
-pub(crate) async fn keep_token(
-    cx: &Context,
-    settings: &Settings,
-    key: &Key,
-    token: Token,
-) -> Result<(), Error> {
-    let content = ironferry::to_json(&token).unwrap_or_default().into();
-    let written = file::note(cx, settings, key, "token", content).await;
-    match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
-        Ok(is_kept) => {
-            end_token(cx, settings, key, is_kept).await;
-            Ok(())
-        }
-        Err(error) if !database::is_final(&error) && written.is_ok() => {
-            instance::with(|instance| {
-                if !instance.pending.tokens.contains(key) {
-                    instance.pending.tokens.push(key.clone());
-                }
-            });
-            back_off(cx, settings);
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// The database has answered. Credentials that it did not keep stay in a file that nothing reads: should
-/// the source take no others, an operator has them.
-async fn end_token(cx: &Context, settings: &Settings, key: &Key, is_kept: bool) {
-    let ended = if is_kept {
-        file::remove(cx, settings, key, "token").await
-    } else {
-        cx.warn("cache.token_not_kept", json!({ "key": key.id() }));
-        file::rename(cx, settings, key, "token", "spare").await
-    };
-    if let Err(error) = ended {
-        cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
-    }
-    instance::with(|instance| instance.pending.tokens.retain(|known| known != key));
-}
-
-/// A source with the credentials that the database has not taken yet: its own are used up.
-pub(crate) async fn with_newest_token(
-    cx: &Context,
-    settings: &Settings,
-    key: &Key,
-    mut source: Source,
-) -> Source {
-    if instance::with(|instance| instance.pending.tokens.contains(key))
-        && let Ok(content) = file::read(cx, settings, key, "token").await
-        && let Ok(token) = ironferry::from_json::<Token>(&content)
-    {
-        source.credentials = Some(token.sealed);
-    }
-    source
 }
 
 /// Finds what an earlier instance left.
@@ -281,7 +215,7 @@ async fn attempt(cx: &Context, settings: &Settings) -> usize {
         return saved;
     }
     for key in tokens {
-        if !flush_token(cx, settings, &key).await {
+        if !tokens::flush(cx, settings, &key).await {
             return saved;
         }
         saved += 1;
@@ -324,30 +258,6 @@ fn fail(key: &Key) {
             waiting.failures += 1;
         }
     });
-}
-
-/// False when the database is away.
-async fn flush_token(cx: &Context, settings: &Settings, key: &Key) -> bool {
-    let token = file::read(cx, settings, key, "token").await.ok();
-    let token: Option<Token> = token.and_then(|content| ironferry::from_json(&content).ok());
-    let Some(token) = token else {
-        instance::with(|instance| instance.pending.tokens.retain(|known| known != key));
-        return true;
-    };
-    let is_kept = match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
-        Err(error) if !database::is_final(&error) => {
-            news::failed(&error);
-            return false;
-        }
-        Err(error) => {
-            cx.warn("cache.token_refused", json!({ "key": key.id(), "error": error.chain() }));
-            news::refused(&error);
-            false
-        }
-        Ok(is_kept) => is_kept,
-    };
-    end_token(cx, settings, key, is_kept).await;
-    true
 }
 
 /// The newest that this instance has: memory's, for the disk may be broken, or the file's.

@@ -12,7 +12,7 @@ use crate::read::{self, Found, Layer};
 use crate::save::{self, Draft};
 use crate::settings::Settings;
 use crate::sources::{self, Source};
-use crate::{audit, file, flight, instance, memory, pending};
+use crate::{audit, file, flight, instance, memory, pending, tokens};
 
 /// Who wants it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ pub(crate) async fn fetch(
 ) -> Result<Found> {
     let started = cx.elapsed_ms();
     let previous = pending::here(cx, settings, key).await;
-    let source = &pending::with_newest_token(cx, settings, key, source.clone()).await;
+    let source = &tokens::newest(cx, settings, key, source.clone()).await;
     remember(cx, settings, key, source).await;
     let fetched = cx.within(LIMIT, sources::fetch(cx, settings, key, source, previous.as_ref())).await;
     let fetched = fetched.unwrap_or_else(|_| Err(sources::failed(source, "it takes too long", 504)));

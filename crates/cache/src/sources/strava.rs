@@ -13,9 +13,9 @@ use serde_json::{Map, Value, json};
 
 use super::{Call, Fetched, MAX_BODY, Source, call, encode, failed, limited, protocol, read, stamp};
 use crate::entry::{Entry, Key, now_ms, parse_time};
-use crate::pending::{self, Token};
 use crate::refresh::{self, body_of};
 use crate::settings::Settings;
+use crate::tokens::{self, Token};
 
 const PER_PAGE: usize = 200;
 /// 10,000 activities.
@@ -227,7 +227,7 @@ async fn token(cx: &Context, settings: &Settings, key: &Key, source: &Source) ->
         expires_at: granted.expires_at,
     };
     let sealed = ring.seal(cx, &place, &Secret::new(written(&pair)?))?;
-    pending::keep_token(cx, settings, key, Token { sealed: sealed.clone(), got_ms: now_ms(cx) }).await?;
+    tokens::keep(cx, settings, key, Token { sealed: sealed.clone(), got_ms: now_ms(cx) }).await?;
     refresh::remember(cx, settings, key, &Source { credentials: Some(sealed), ..source.clone() }).await;
     Ok(Secret::new(pair.access_token))
 }
