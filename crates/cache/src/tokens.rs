@@ -23,7 +23,7 @@ pub(crate) async fn keep(cx: &Context, settings: &Settings, key: &Key, token: To
     let written = file::note(cx, settings, key, "token", content).await;
     match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
         Ok(is_kept) => {
-            end(cx, settings, key, is_kept).await;
+            end(cx, settings, key, &token, is_kept).await;
             Ok(())
         }
         Err(error) if !database::is_final(&error) && written.is_ok() => {
@@ -39,9 +39,12 @@ pub(crate) async fn keep(cx: &Context, settings: &Settings, key: &Key, token: To
     }
 }
 
-/// The database has answered. Credentials that it did not keep stay in a file that nothing reads: should
-/// the source take no others, an operator has them.
-async fn end(cx: &Context, settings: &Settings, key: &Key, is_kept: bool) {
+/// The database has answered, which says nothing of credentials that came meanwhile. Those that it did not
+/// keep stay in a file that nothing reads: should the source take no others, an operator has them.
+async fn end(cx: &Context, settings: &Settings, key: &Key, token: &Token, is_kept: bool) {
+    if waiting(cx, settings, key).await.is_some_and(|waiting| waiting.sealed != token.sealed) {
+        return;
+    }
     let ended = if is_kept {
         file::remove(cx, settings, key, "token").await
     } else {
@@ -54,11 +57,14 @@ async fn end(cx: &Context, settings: &Settings, key: &Key, is_kept: bool) {
     instance::with(|instance| instance.pending.tokens.retain(|known| known != key));
 }
 
+async fn waiting(cx: &Context, settings: &Settings, key: &Key) -> Option<Token> {
+    ironferry::from_json(&file::read(cx, settings, key, "token").await.ok()?).ok()
+}
+
 /// A source with the credentials that the database has not taken yet: its own are used up.
 pub(crate) async fn newest(cx: &Context, settings: &Settings, key: &Key, mut source: Source) -> Source {
     if instance::with(|instance| instance.pending.tokens.contains(key))
-        && let Ok(content) = file::read(cx, settings, key, "token").await
-        && let Ok(token) = ironferry::from_json::<Token>(&content)
+        && let Some(token) = waiting(cx, settings, key).await
     {
         source.credentials = Some(token.sealed);
     }
@@ -67,9 +73,7 @@ pub(crate) async fn newest(cx: &Context, settings: &Settings, key: &Key, mut sou
 
 /// Tries those of a source that wait. False when the database is away.
 pub(crate) async fn flush(cx: &Context, settings: &Settings, key: &Key) -> bool {
-    let token = file::read(cx, settings, key, "token").await.ok();
-    let token: Option<Token> = token.and_then(|content| ironferry::from_json(&content).ok());
-    let Some(token) = token else {
+    let Some(token) = waiting(cx, settings, key).await else {
         instance::with(|instance| instance.pending.tokens.retain(|known| known != key));
         return true;
     };
@@ -85,6 +89,6 @@ pub(crate) async fn flush(cx: &Context, settings: &Settings, key: &Key) -> bool 
         }
         Ok(is_kept) => is_kept,
     };
-    end(cx, settings, key, is_kept).await;
+    end(cx, settings, key, &token, is_kept).await;
     true
 }
