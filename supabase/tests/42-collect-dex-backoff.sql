@@ -1,7 +1,7 @@
 -- When a company is next due, and from where: after a success, after failures, after a login was mended.
 begin;
 \ir support/accounts.psql
-select plan(29);
+select plan(30);
 
 select tests.only_ours_are_due();
 select tests.create_company('north', 'anna');
@@ -58,6 +58,14 @@ select results_eq(
 select tests.collect(6, false, 'x'), tests.collect(7, false, 'x'), tests.collect(8, false, 'x');
 select cmp_ok(tests.minutes_until_due(), '>=', 36.0, 'each further failure doubles that: 40 minutes at the fourth, less 10 %');
 select cmp_ok(tests.minutes_until_due(), '<=', 44.1, 'or more 10 %');
+with machine as (
+    insert into public.machines (company_id, case_serial) values (tests.company_id('north'), 'M999') returning *
+)
+insert into public.dex_captures (company_id, machine_id, dex_id, case_serial, captured_at, created_at, raw_content, crc_status)
+select company_id, id, 999, case_serial, now(), clock_timestamp() + interval '1 minute', 'DXS*', 'absent' from machine;
+select tests.collect(62, false, 'TOO_MANY_REQUESTS: later');
+select cmp_ok(tests.minutes_until_due(), '<=', 5.6, 'but one that came after something was stored is the first again');
+delete from public.dex_captures where dex_id = 999;
 select tests.collect(number, false, repeat('x', 5000)) from generate_series(9, 60) as number;
 select cmp_ok(tests.minutes_until_due(), '>=', 324.0, 'but 6 hours are enough, less 10 %');
 select cmp_ok(tests.minutes_until_due(), '<=', 396.1, 'or more 10 %');
