@@ -62,6 +62,12 @@ impl Entry {
         (now - self.fetched_at).max(0.0)
     }
 
+    /// Whether it was fetched later than the other: a second apart, since the wall clock and its copies do not
+    /// agree to the millisecond.
+    pub(crate) fn is_later_than(&self, other: &Self) -> bool {
+        self.fetched_at > other.fetched_at + 1_000.0
+    }
+
     pub(crate) fn is_fresh(&self, now: f64) -> bool {
         !self.doubtful
             && self.fresh_seconds.is_none_or(|seconds| self.age_ms(now) < f64::from(seconds) * 1_000.0)

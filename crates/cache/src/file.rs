@@ -8,6 +8,7 @@
 use bytes::Bytes;
 use ironferry::{Context, FileOperation, HostError};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::entry::{Entry, Key, elapsed_at, hash, now_ms, wall_ms};
 use crate::settings::Settings;
@@ -109,6 +110,11 @@ pub(crate) async fn remove(
         Ok(_) | Err(HostError::NotFound) => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Tells that an entry's file could not be used.
+pub(crate) fn broken(cx: &Context, key: &Key, error: &HostError) {
+    cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
 }
 
 pub(crate) async fn rename(

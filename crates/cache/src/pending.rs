@@ -131,7 +131,7 @@ pub(crate) async fn recall(cx: &Context, settings: &Settings) -> Result<(), Host
 /// The database has answered for this version: the mark goes, and where it had newer data, so does ours.
 /// What was saved meanwhile has an attempt and a mark of its own.
 pub(crate) async fn settle(cx: &Context, settings: &Settings, key: &Key, entry: &Entry, outcome: &str) {
-    let is_newest = |here: Entry| here.etag == entry.etag && here.fetched_at <= entry.fetched_at + 1_000.0;
+    let is_newest = |here: Entry| here.etag == entry.etag && !here.is_later_than(entry);
     if !here(cx, settings, key).await.is_none_or(is_newest) {
         change(key, cx.elapsed_ms());
         return;
@@ -144,7 +144,7 @@ pub(crate) async fn settle(cx: &Context, settings: &Settings, key: &Key, entry: 
         file::remove(cx, settings, key, "pending").await
     };
     if let Err(error) = settled {
-        cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
+        file::broken(cx, key, &error);
     }
 }
 

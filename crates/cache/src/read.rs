@@ -2,7 +2,6 @@
 //! and what has expired is given at once and refreshed behind.
 
 use ironferry::{Context, Error, Kind, Result};
-use serde_json::json;
 
 use crate::entry::{Entry, Key};
 use crate::refresh::{self, Why};
@@ -74,9 +73,7 @@ async fn look(cx: &Context, settings: &Settings, key: &Key) -> Result<Found> {
         }
         file::Read::Absent => {}
         file::Read::Corrupt => audit::repaired(cx, key, "file"),
-        file::Read::Broken(error) => {
-            cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
-        }
+        file::Read::Broken(error) => file::broken(cx, key, &error),
     }
     match database::get(cx, settings, key).await {
         Ok(loaded) => below(cx, settings, key, copy, loaded, since).await,
@@ -213,7 +210,7 @@ pub(crate) async fn fill(cx: &Context, settings: &Settings, key: &Key, entry: &E
         return false;
     }
     if let Err(error) = file::put(cx, settings, key, entry, &is_current).await {
-        cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
+        file::broken(cx, key, &error);
     }
     is_current()
 }
@@ -225,7 +222,7 @@ async fn clear(cx: &Context, settings: &Settings, key: &Key, asked_at: f64) {
     }
     memory::evict(key);
     if let Err(error) = file::evict(cx, settings, key).await {
-        cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
+        file::broken(cx, key, &error);
     }
 }
 

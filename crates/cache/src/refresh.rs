@@ -93,9 +93,7 @@ async fn elsewhere(cx: &Context, settings: &Settings, key: &Key, busy_ms: u64, w
         let loaded = database::get(cx, settings, key).await?;
         let is_new = |before: &Option<Entry>| match (before, &loaded.entry) {
             // The same data may have been fetched once more.
-            (Some(before), Some(entry)) => {
-                entry.etag != before.etag || entry.fetched_at > before.fetched_at + 1_000.0
-            }
+            (Some(before), Some(entry)) => entry.etag != before.etag || entry.is_later_than(before),
             (_, entry) => entry.is_some(),
         };
         if before.as_ref().is_some_and(|before| busy_ms == 0 || is_new(before))
@@ -223,7 +221,7 @@ pub(crate) async fn remember(cx: &Context, settings: &Settings, key: &Key, sourc
         return;
     }
     if let Err(error) = file::note(cx, settings, key, "source", content).await {
-        cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
+        file::broken(cx, key, &error);
     }
 }
 

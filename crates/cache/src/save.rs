@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use ironferry::{Context, Error, Kind, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::entry::{Entry, Key, elapsed_at, hash, now_ms};
 use crate::settings::Settings;
@@ -89,7 +89,7 @@ pub(crate) async fn save(
     let mark = Mark { since_ms, retention_days: draft.retention_days, metadata: draft.metadata.clone() };
     match to_file(cx, settings, key, &entry, &mark).await {
         Ok(()) => layers.push("file"),
-        Err(error) => cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() })),
+        Err(error) => file::broken(cx, key, &error),
     }
     layers.push("memory");
     let answer = database::put(cx, settings, key, &entry, &draft).await;
@@ -131,8 +131,7 @@ async fn to_file(
 /// What this instance has that was fetched later.
 async fn newer_here(cx: &Context, settings: &Settings, key: &Key, entry: &Entry) -> Option<Entry> {
     let here = pending::here(cx, settings, key).await;
-    // A second apart: the wall clock and its copies do not agree to the millisecond.
-    here.filter(|here| !here.doubtful && here.fetched_at > entry.fetched_at + 1_000.0)
+    here.filter(|here| !here.doubtful && here.is_later_than(entry))
 }
 
 /// Reads the mark of a pending save.

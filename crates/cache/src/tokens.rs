@@ -52,8 +52,12 @@ async fn end(cx: &Context, settings: &Settings, key: &Key, token: &Token, is_kep
         file::rename(cx, settings, key, "token", "spare").await
     };
     if let Err(error) = ended {
-        cx.warn("cache.file_broken", json!({ "key": key.id(), "error": error.to_string() }));
+        file::broken(cx, key, &error);
     }
+    forget(key);
+}
+
+fn forget(key: &Key) {
     instance::with(|instance| instance.pending.tokens.retain(|known| known != key));
 }
 
@@ -74,7 +78,7 @@ pub(crate) async fn newest(cx: &Context, settings: &Settings, key: &Key, mut sou
 /// Tries those of a source that wait. False when the database is away.
 pub(crate) async fn flush(cx: &Context, settings: &Settings, key: &Key) -> bool {
     let Some(token) = waiting(cx, settings, key).await else {
-        instance::with(|instance| instance.pending.tokens.retain(|known| known != key));
+        forget(key);
         return true;
     };
     let is_kept = match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
