@@ -37,6 +37,18 @@ pub fn project() -> &'static Path {
     tests.parent().unwrap_or(tests)
 }
 
+/// Where cargo builds.
+#[must_use]
+pub fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from)
+}
+
+/// The command, which whoever runs these tests has built.
+#[must_use]
+pub fn ferry() -> PathBuf {
+    target().join("debug/ferry")
+}
+
 impl Lab {
     /// Starts a stack of its own for one story, with settings for the functions. The sites of
     /// tests are on 127.0.0.1, which the functions would refuse otherwise.

@@ -7,7 +7,7 @@ use ferry::backup::{Keep, Progress, Store, make, restore, verify};
 use ferry::database::Database;
 use ferry::remote::Place;
 use ferry::stack::{Options, Stack};
-use ironferry_tests::lab::{Db, Lab, project};
+use ironferry_tests::lab::{Db, Lab, ferry, project};
 use ironferry_tests::s3::{KEY_ID, S3};
 use tokio_postgres::NoTls;
 
@@ -216,10 +216,7 @@ async fn a_restore_that_is_killed_half_way_leaves_nothing() -> Result<()> {
     stack.stop().await;
 
     let (stack, db, state) = empty("killed-target").await?;
-    let ferry = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| project().join("target"), PathBuf::from)
-        .join("debug/ferry");
-    let mut restoring = std::process::Command::new(ferry)
+    let mut restoring = std::process::Command::new(ferry())
         .arg("--state")
         .arg(&state.0)
         .args(["restore", "--local", &made.address])

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result, ensure};
 use ferry::stack::{Options, Stack};
-use ironferry_tests::lab::project;
+use ironferry_tests::lab::{ferry, project, target};
 use ironferry_tests::management::{ACCESS_TOKEN, Management, PROJECT};
 use serde_json::json;
 use tokio_postgres::NoTls;
@@ -37,7 +37,7 @@ impl Hosted {
     }
 
     async fn deploy_from(&self, project: &Path, arguments: &[&str]) -> Result<Output> {
-        let mut command = Command::new(target().join("debug/ferry"));
+        let mut command = Command::new(ferry());
         command.arg("--state").arg(&self.folder).args(["deploy", "--project-ref", PROJECT]).args(arguments);
         command
             .current_dir(project)
@@ -61,10 +61,6 @@ impl Hosted {
         self.stack.stop().await;
         std::fs::remove_dir_all(&self.folder).context("removing the state")
     }
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from)
 }
 
 /// Another checkout of this project, in which nothing was built: what is read is linked, what is written is not.

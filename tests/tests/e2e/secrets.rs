@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use anyhow::{Context as _, Result};
-use ironferry_tests::lab::{Lab, project};
+use ironferry_tests::lab::{Lab, ferry, project};
 use ironferry_tests::management::{ACCESS_TOKEN, Management, PROJECT};
 use ironferry_tests::vault_kv::{TOKEN, VaultKv};
 use serde_json::json;
@@ -33,9 +33,7 @@ impl Project {
     }
 
     async fn secrets(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
-        let mut command = Command::new(target.join("debug/ferry"));
+        let mut command = Command::new(ferry());
         command.arg("secrets").args(arguments).args(["--project-ref", PROJECT]).current_dir(&self.0);
         command
             .env("TMPDIR", self.0.join("supabase"))

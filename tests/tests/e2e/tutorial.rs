@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use ironferry_tests::lab::project;
+use ironferry_tests::lab::{ferry, project, target};
 use serde_json::Value;
 
 /// What the page asks for, in its order.
@@ -95,15 +95,6 @@ impl Drop for Copy {
         let _ = Command::new(ferry()).arg("down").current_dir(&self.0).stdout(Stdio::null()).status();
         let _ = self.clear();
     }
-}
-
-fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from)
-}
-
-/// The command, which whoever runs these tests has built.
-fn ferry() -> PathBuf {
-    target().join("debug/ferry")
 }
 
 const MARK: &str = "-- step ";

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use ferry::stack::Options;
-use ironferry_tests::lab::{Lab, project};
+use ironferry_tests::lab::{Lab, ferry, project};
 use ironferry_tests::management::{ACCESS_TOKEN, Management, PROJECT};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::Command;
@@ -92,9 +92,7 @@ impl Hosted {
         environment: &[(&str, &str)],
         kill_at: Option<&str>,
     ) -> Result<(Option<i32>, String)> {
-        let target =
-            std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project().join("target"), PathBuf::from);
-        let mut command = Command::new(target.join("debug/ferry"));
+        let mut command = Command::new(ferry());
         command
             .args(["secrets", "rotate", "--project-ref", PROJECT])
             .args(arguments)
