@@ -142,7 +142,7 @@ fn string_end(bytes: &[u8], open: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use crate::*;
+    use super::*;
 
     #[derive(serde::Deserialize, Debug)]
     #[allow(dead_code)]
