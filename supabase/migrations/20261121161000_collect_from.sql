@@ -79,11 +79,31 @@ create function public.collect_dex_finish(
     p_failed_from timestamptz default null, p_login text default null
 ) returns boolean
 language plpgsql security definer set search_path = '' as $$
+declare
+    v_failures integer;
 begin
+    select case
+        when p_success then 0
+        -- A site that lets in a hundred requests and then answers 429 ends each step of a first collection with a
+        -- failure. One behind which something was stored is the first again: the pauses would grow to 6 hours.
+        when exists (
+            select from public.dex_captures as capture
+            where capture.company_id = p_company_id
+              and capture.captured_at > now() - interval '31 days'
+              and capture.created_at >= state.last_started_at
+        ) then 1
+        else state.consecutive_failures + 1
+    end into v_failures
+    from public.collection_state as state
+    where state.company_id = p_company_id and state.lease_run_id = p_run_id
+    for update;
+    if not found then
+        return false;
+    end if;
     update public.collection_state as state
     set lease_run_id = null,
         leased_until = null,
-        consecutive_failures = case when p_success then 0 else state.consecutive_failures + 1 end,
+        consecutive_failures = v_failures,
         last_error = case when p_success then null else left(p_error, 1000) end,
         last_succeeded_at = case when p_success then clock_timestamp() else state.last_succeeded_at end,
         last_records = case when p_success then p_records else state.last_records end,
@@ -101,17 +121,13 @@ begin
                 run.started_at + private.collect_interval(company.settings) - interval '30 seconds',
                 state.last_started_at + private.collect_interval(company.settings) / 2
             )
-            else clock_timestamp()
-                + private.collect_backoff(private.collect_interval(company.settings), state.consecutive_failures + 1)
+            else clock_timestamp() + private.collect_backoff(private.collect_interval(company.settings), v_failures)
         end
     from public.companies as company, public.collection_runs as run
     where state.company_id = p_company_id
       and state.lease_run_id = p_run_id
       and company.id = state.company_id
       and run.id = state.lease_run_id;
-    if not found then
-        return false;
-    end if;
     -- No two sealed texts are alike: a login that was saved meanwhile is another one, of which nothing is known.
     update public.user_credentials as login
     set validation_status = verdict.status, last_validated = clock_timestamp()

@@ -10,13 +10,17 @@ begin
 end;
 $$;
 
+-- Captures that failed are listed again for 30 days, and those of a first collection for 37. One that is stored while
+-- what was read from its neighbours is gone would count again what they sold.
 create or replace function private.setting_days(p_settings jsonb, p_name text, p_default integer) returns interval
 language sql immutable set search_path = '' as $$
     select make_interval(days => case
-        when p_settings ->> p_name ~ '^[0-9]{1,5}$' then greatest((p_settings ->> p_name)::integer, 7)
+        when p_settings ->> p_name ~ '^[0-9]{1,5}$' then greatest((p_settings ->> p_name)::integer, 40)
         else p_default
     end);
 $$;
+comment on function private.setting_days(jsonb, text, integer) is
+    'A number of days from settings, 40 at the least: longer than collection_state.collect_from goes back.';
 
 -- json and not jsonb: what jsonb refuses, such as a zero byte, is then one capture's fault and not the call's.
 create or replace function public.collect_dex_store(p_company_id uuid, p_captures json)
