@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use tokio::net::TcpSocket;
 
 /// How ports are chosen. All are on 127.0.0.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct Claim {
     port: u16,
     /// Of the same number: who claims a port binds this first, and it goes with the process.
     _mark: UdpSocket,
+    /// On Linux; elsewhere an address that is bound is nobody else's, listening or not.
+    _hold: Option<TcpSocket>,
 }
 
 impl Claim {
@@ -75,13 +78,24 @@ impl Claim {
 
     fn take(port: u16) -> Option<Self> {
         let mark = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).ok()?;
+        let hold = hold(port).ok()?;
         // Asked, not tried by listening: what another thread is just starting has a copy of each open file
         // until its program begins, and with the listener the port.
         let asked =
             TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ANSWERS_WITHIN);
         let is_free = asked.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused);
-        is_free.then_some(Self { port, _mark: mark })
+        let hold = cfg!(target_os = "linux").then_some(hold);
+        is_free.then_some(Self { port, _mark: mark, _hold: hold })
     }
+}
+
+/// Keeps a port from outgoing connections until its program listens: bound and never listening, which lets
+/// the program bind it too. Fails where an outgoing connection has the port.
+fn hold(port: u16) -> std::io::Result<TcpSocket> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    Ok(socket)
 }
 
 const ANSWERS_WITHIN: Duration = Duration::from_millis(500);
@@ -113,6 +127,23 @@ mod tests {
     fn a_port_that_a_program_listens_on_is_not_claimed() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
         assert!(Claim::take(listener.local_addr().expect("bound").port()).is_none());
+    }
+
+    #[test]
+    fn a_port_that_an_outgoing_connection_has_is_not_claimed() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let outgoing = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        assert!(Claim::take(outgoing.local_addr().expect("connected").port()).is_none());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_claimed_port_is_its_programs_and_no_outgoing_connections() {
+        let claim = Claim::any().expect("a port");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, claim.port()));
+        let outgoing = TcpSocket::new_v4().expect("a socket");
+        assert_eq!(outgoing.bind(address).map_err(|error| error.kind()), Err(ErrorKind::AddrInUse));
+        assert!(TcpListener::bind(address).is_ok());
     }
 
     #[test]
