@@ -33,6 +33,10 @@ impl Acting<'_> {
     /// the signal is left for later: what was filled of them meanwhile changes what is to be done.
     pub(crate) async fn is_clear(&self, which: &dyn Fn(&Placed) -> bool) -> Result<bool> {
         let is_here = |order: &Placed| {
+            if order.account.is_some() {
+                return self.broker.is_of(order);
+            }
+            // In simulation, and of one that was placed before accounts were noted, its webhook tells.
             let broker = Broker::of_order(self.cx, order, self.task.last_price);
             broker.is_ok_and(|broker| broker.account_id() == self.broker.account_id())
         };

@@ -235,6 +235,20 @@ fn two_webhooks_with_one_account_see_each_others_orders() {
     assert_eq!(settled(&app), ["other canceled"]);
 }
 
+#[test]
+fn what_stands_at_this_account_is_canceled_whatever_keys_its_webhook_has_by_now() {
+    let (changed, keys) = own_account("PKNEW");
+    for own in [keys, Value::Null] {
+        let more = json!({ "config_id": changed, "own": own, "account": OPERATOR });
+        let app = sweep(
+            trader([close(&json!({ "open_orders": [noted("other", "entry", "buy", &more)] }))])
+                .on("DELETE", "/v2/orders/at-broker-other", Answer::status(204, ""))
+                .on("GET", "/v2/orders/at-broker-other", says("other", "canceled", "0")),
+        );
+        assert_eq!(settled(&app), ["other canceled"]);
+    }
+}
+
 /// An order of the signal itself whose maker ended without a word.
 fn in_doubt(role: &str, more: &Value) -> Value {
     let mut order = noted("doubt", role, "sell", &json!({ "broker_order_id": null, "status": "pending" }));
