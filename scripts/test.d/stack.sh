@@ -8,6 +8,8 @@ ferry() { "${CARGO_TARGET_DIR:-target}/debug/ferry" "$@"; }
 on_stack() { # COMMAND…
   local state
   state=$(mktemp -d)
+  # Else the database would be elsewhere, where its user comes in, and stay there.
+  chmod 711 "$state"
   # shellcheck disable=SC2064
   trap "ferry --state '$state' down; rm -rf '$state'" EXIT
   ferry --state "$state" up --detach --any-ports --no-functions >"$state/up.log" 2>&1 || {

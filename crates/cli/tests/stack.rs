@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use ferry::stack::Options;
+use ferry::stack::{Options, Stack};
 use serde_json::{Value, json};
 
 use project::{Project, get, post};
@@ -144,6 +144,57 @@ async fn what_changes_while_the_stack_starts_is_taken_over_too() -> Result<()> {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     stack.stop().await;
+    Ok(std::fs::remove_dir_all(folder)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_begins_as_a_copy_of_one_with_the_same_migrations() -> Result<()> {
+    let Some(options) = project::options()? else { return Ok(()) };
+    let folder = options.project.clone();
+    let templates = folder.join("templates");
+    let begin = async |state: &str| {
+        let templates = Some(templates.clone());
+        let state = Some(folder.join(state));
+        project::start(Options { functions: false, templates, state, ..options.clone() }).await
+    };
+    let facts = async |stack: &Stack| {
+        let query = "select jsonb_build_object(
+                'made', (select system_identifier::text from pg_control_system()),
+                'columns', (select count(*) from pg_attribute where attrelid = 'public.things'::regclass and attnum > 0),
+                'things', (select count(*) from public.things),
+                'url', (select decrypted_secret from vault.decrypted_secrets where name = 'project_url'))";
+        project::ask(stack, query).await
+    };
+    let first = begin("first").await?;
+    let known = facts(&first).await?;
+    assert_eq!((&known["things"], &known["url"]), (&json!(0), &json!(first.api_url())));
+    project::run(&first, "insert into public.things (name) values ('the first one''s')").await?;
+
+    // Beside each other, each with its own rows, keys and address.
+    let second = begin("second").await?;
+    let copied = facts(&second).await?;
+    assert_eq!((&copied["made"], &copied["columns"]), (&known["made"], &known["columns"]));
+    assert_eq!((&copied["things"], &copied["url"]), (&json!(0), &json!(second.api_url())));
+    assert_ne!(first.keys().secret, second.keys().secret);
+    second.stop().await;
+
+    let more = folder.join("supabase/migrations/20260102000000_more.sql");
+    std::fs::write(more, "alter table public.things add column more text")?;
+    let third = begin("third").await?;
+    let changed = facts(&third).await?;
+    assert_ne!(changed["made"], known["made"]);
+    assert_eq!(changed["columns"].as_u64(), known["columns"].as_u64().map(|columns| columns + 1));
+    third.stop().await;
+    let kept = std::fs::read_dir(&templates)?.count();
+    assert_eq!(kept, 2, "one database, and the lock");
+
+    // One of before goes on as it is, and gets the migration.
+    first.stop().await;
+    let first = begin("first").await?;
+    let later = facts(&first).await?;
+    assert_eq!((&later["made"], &later["things"]), (&known["made"], &json!(1)));
+    assert_eq!(later["columns"], changed["columns"]);
+    first.stop().await;
     Ok(std::fs::remove_dir_all(folder)?)
 }
 

@@ -59,6 +59,9 @@ pub struct Options {
     pub functions: bool,
     /// False: Postgres does not wait for the disk. Faster, and a power cut loses the database.
     pub durable: bool,
+    /// Where databases are kept as they are after their migrations: the next one with the same begins as a copy.
+    /// None: each is made anew.
+    pub templates: Option<PathBuf>,
     /// Whether a function is started again when a file of its folder or of `_shared` changes, and all take
     /// over what changes in `supabase/functions/.env`.
     pub reload: bool,
@@ -87,6 +90,7 @@ impl Options {
             migrate: true,
             functions: true,
             durable: true,
+            templates: None,
             reload: true,
             old_workers_serve: Duration::ZERO,
             idle_timeout: gateway::IDLE,
@@ -96,12 +100,14 @@ impl Options {
     }
 
     /// A project for tests: any free ports, state in a folder of its own, no waiting for the disk,
-    /// no watching of files.
+    /// a database that begins as a copy, no watching of files.
     pub fn for_tests(project: impl Into<PathBuf>, state: impl Into<PathBuf>) -> Self {
+        let project = project.into();
         Self {
             state: Some(state.into()),
             ports: Ports::Any,
             durable: false,
+            templates: Some(project.join("supabase/.temp/databases")),
             reload: false,
             ..Self::new(project)
         }

@@ -58,6 +58,8 @@ pub(crate) fn options() -> Result<Option<Options>> {
     let options = Options {
         function_env: vec![("TEST_SETTING".to_owned(), "from the options".to_owned())],
         idle_timeout: Duration::from_secs(1),
+        // The projects have the same migration.
+        templates: Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("databases")),
         ..Options::for_tests(&project, state)
     };
     Ok(missing().map_or(Some(options), |what| {
@@ -121,12 +123,7 @@ impl Project {
 
     /// Runs statements as role `postgres`.
     pub(crate) async fn sql(&self, statements: &str) -> Result<()> {
-        let (client, connection) = tokio_postgres::connect(&self.stack.db_url(), NoTls).await?;
-        let driver = tokio::spawn(connection);
-        let done = client.batch_execute(statements).await;
-        drop(client);
-        let _ = driver.await;
-        Ok(done?)
+        run(&self.stack, statements).await
     }
 
     /// Asks until the answer, one JSON value, is the wanted one.
@@ -145,6 +142,23 @@ impl Project {
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }
+}
+
+/// Runs statements as role `postgres`.
+pub(crate) async fn run(stack: &Stack, statements: &str) -> Result<()> {
+    let (client, connection) = tokio_postgres::connect(&stack.db_url(), NoTls).await?;
+    let driver = tokio::spawn(connection);
+    let done = client.batch_execute(statements).await;
+    drop(client);
+    let _ = driver.await;
+    Ok(done?)
+}
+
+/// The answer to a query, one JSON value, as the database's superuser.
+pub(crate) async fn ask(stack: &Stack, query: &str) -> Result<Value> {
+    let (client, connection) = tokio_postgres::connect(&stack.admin_db_url(), NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client.query_one(query, &[]).await?.get(0))
 }
 
 pub(crate) async fn get(url: &str, headers: &[(&str, &str)]) -> Result<(u16, Value)> {

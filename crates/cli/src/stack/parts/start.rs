@@ -1,6 +1,7 @@
 //! How each part is started, and in which order.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -33,25 +34,49 @@ impl Parts {
     }
 
     async fn database(&self) -> Result<()> {
+        if let Some(templates) = &self.options.templates
+            && self.postgres.is_new()
+        {
+            self.begin_as_copy(templates).await?;
+        }
         self.timed(POSTGRES).await?;
         if self.postgres.is_outdated() {
             self.progress("another version of ferry made the database; `ferry down` and deleting its folder makes it anew");
         }
-        if self.options.migrate {
-            let start = Instant::now();
-            let log = self.log("migrations")?;
-            let applied =
-                migrations::apply(&self.project, &self.db_url(POSTGRES), self.postgres.is_unseeded(), &log)
-                    .await?;
-            self.postgres.mark_seeded()?;
-            if applied > 0 {
-                self.progress(&format!("{applied} migrations applied {}", seconds(start)));
-            }
-        }
+        self.migrate().await?;
         let secrets = [("project_url", self.api_url.as_str()), ("service_api_key", self.service_api_key())];
         vault::fill(&self.db_url("supabase_admin"), &secrets).await?;
         // After the migrations, so that it finds the tables it is to serve.
         self.timed(REST).await
+    }
+
+    /// Of whoever made a database with these migrations first; without one, this is the first.
+    async fn begin_as_copy(&self, templates: &Path) -> Result<()> {
+        let project = self.options.migrate.then_some(self.project.as_path());
+        let template = self.postgres.template(templates, project)?;
+        let _lock = template.lock().await?;
+        if template.is_made() {
+            return template.copy();
+        }
+        self.run_postgres(self.postgres.server_without_jobs()).await?;
+        self.migrate().await?;
+        self.stop(POSTGRES).await?;
+        template.keep()
+    }
+
+    async fn migrate(&self) -> Result<()> {
+        if !self.options.migrate {
+            return Ok(());
+        }
+        let start = Instant::now();
+        let log = self.log("migrations")?;
+        let (database, is_unseeded) = (self.db_url(POSTGRES), self.postgres.is_unseeded());
+        let applied = migrations::apply(&self.project, &database, is_unseeded, &log).await?;
+        self.postgres.mark_seeded()?;
+        if applied > 0 {
+            self.progress(&format!("{applied} migrations applied {}", seconds(start)));
+        }
+        Ok(())
     }
 
     async fn all_functions(&self) -> Result<()> {
@@ -78,7 +103,7 @@ impl Parts {
             return Ok(());
         }
         let started = match name {
-            POSTGRES => self.start_postgres().await,
+            POSTGRES => self.run_postgres(self.postgres.server()).await,
             REDIS => {
                 self.start_process(REDIS, redis::spec(self.folder.path(), self.redis_port)?, self.redis_port)
                     .await
@@ -96,9 +121,9 @@ impl Parts {
         started.with_context(|| format!("starting {name}"))
     }
 
-    async fn start_postgres(&self) -> Result<()> {
+    async fn run_postgres(&self, server: Spec) -> Result<()> {
         self.postgres.initialise().await?;
-        let process = self.run(POSTGRES, self.postgres.server())?;
+        let process = self.run(POSTGRES, server)?;
         let ready = process.ready(POSTGRES_PATIENCE, || self.postgres.check()).await;
         self.explain(POSTGRES, ready)?;
         if self.postgres.is_new() { self.postgres.bootstrap().await } else { Ok(()) }

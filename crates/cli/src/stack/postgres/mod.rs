@@ -5,6 +5,7 @@
 //! extensions that a hosted project's `postgres` role may create are marked `trusted`, and the
 //! stand-ins for `pg_net` and Vault stand beside them (`tree`).
 
+mod template;
 mod tree;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use super::files::write_if_changed;
 use super::keys::hex;
 use super::process::Spec;
 use super::tools::PostgresInstallation;
+use template::Template;
 pub(crate) use tree::root_for;
 
 /// Loaded into the server where installed; `pg_cron` must be.
@@ -166,6 +168,16 @@ impl Postgres {
 
     pub(crate) fn server(&self) -> Spec {
         self.spec("postgres", &["-D", &self.data().display().to_string()])
+    }
+
+    /// A server that runs no scheduled job.
+    pub(crate) fn server_without_jobs(&self) -> Spec {
+        self.spec("postgres", &["-D", &self.data().display().to_string(), "-c", "cron.max_running_jobs=0"])
+    }
+
+    /// What a new database with the migrations of a project, or without any, may begin as.
+    pub(crate) fn template(&self, folder: &Path, project: Option<&Path>) -> Result<Template<'_>> {
+        Template::of(self, folder, project)
     }
 
     /// The connection string of a role.
