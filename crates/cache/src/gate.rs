@@ -235,10 +235,11 @@ fn stand_in(cx: &Context, settings: &Settings, asking: &Asking, error: Error) ->
             return Err(error);
         };
         if now >= known.resets_at {
-            known.granted = settings.rate_limit;
-            known.remaining = 0;
+            known.remaining = settings.rate_limit;
             known.resets_at = now + 60_000.0;
         }
+        // Nobody else grants it now.
+        known.granted += std::mem::take(&mut known.remaining);
         if known.granted == 0 {
             return Err(limited(known.admitted(settings, now).rate));
         }

@@ -96,6 +96,25 @@ fn known_callers_are_admitted_on_and_others_are_told_to_come_again() {
 }
 
 #[test]
+fn what_was_left_of_a_callers_minute_is_granted_when_the_database_goes_away_in_it() {
+    let away = Answer::status(503, "");
+    let app = app()
+        .rpc("cache_admit", [admitted(1), away])
+        .rpc("cache_load", Answer::json(json!({ "standing": "sound", "etag": "tag", "data": { "n": 1 } })));
+    let get = || app.send("GET", "/cache/tracker/data", &KEY, "");
+    for left in (0..=50).rev() {
+        let reply = get();
+        assert_eq!(
+            (reply.status(), reply.header("ratelimit-remaining")),
+            (200, Some(left.to_string().as_str()))
+        );
+    }
+    assert_eq!(get().status(), 429);
+    app.advance(Duration::from_mins(1));
+    assert_eq!(get().status(), 200);
+}
+
+#[test]
 fn the_record_waits_until_the_database_takes_it() {
     for moment in bad_moments() {
         let app = app()
