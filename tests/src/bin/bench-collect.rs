@@ -22,7 +22,7 @@ struct Arguments {
     /// How many companies, each in a project of its own
     #[arg(long, value_delimiter = ',', default_value = "10,100,1000,10000")]
     companies: Vec<u32>,
-    /// Turns of each collector; from 10,000 companies on one
+    /// Turns of each collector; from 10,000 companies on at most two
     #[arg(long, default_value_t = 4)]
     rounds: usize,
     /// Companies that are collected one at a time, for comparison
@@ -44,8 +44,8 @@ struct Arguments {
 const METHOD: &str = "Ticks of pg_cron over companies with new captures each, on a simulated site that takes its \
     time for each answer: log in, list, download, parse, store with sales and events. Each company must be visited \
     exactly once. `collect-dex` and `benches/collect/collect-dex-ts`, a TypeScript collector with supabase-js and the \
-    same functions of the database, in turns on one stack, each first in every other turn; of 10,000 companies one \
-    turn each. Before each turn all that was stored is forgotten, and after it what was stored is compared: the same \
+    same functions of the database, in turns on one stack, each first in every other turn; of 10,000 companies two \
+    turns each. Before each turn all that was stored is forgotten, and after it what was stored is compared: the same \
     captures, sales, events, states and results. Time is from the first tick to the end of the last run. Database \
     calls are requests to the REST server. CPU and memory are the function's process, in which all calls of a tick \
     run; CPU is in steps of 10 ms and includes compiling.";
@@ -190,7 +190,7 @@ async fn measure(
          end $$",
     )
     .await?;
-    let turns = if companies < 10_000 { asked.rounds } else { 1 };
+    let turns = if companies < 10_000 { asked.rounds } else { asked.rounds.min(2) };
     let mut measured: Vec<Vec<Turn>> = collectors.iter().map(|_| Vec::new()).collect();
     let mut left = Vec::new();
     for round in 0..=turns {
