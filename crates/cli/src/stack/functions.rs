@@ -38,6 +38,9 @@ Deno.addSignalListener("SIGUSR2", async () => {
 });
 "#;
 
+/// What a worker hands over when it ends may have to wait for a busy database.
+const ENDS_WITHIN: Duration = Duration::from_secs(10);
+
 /// What the token manager seals with.
 const TOKEN_KEYS: &str = "TOKEN_ENCRYPTION_KEYS";
 
@@ -152,7 +155,7 @@ pub(crate) fn spec(
         folder: folder(function),
         user: None,
         stop_signal: Signal::TERM,
-        patience: Duration::from_secs(2),
+        patience: ENDS_WITHIN,
     }
 }
 

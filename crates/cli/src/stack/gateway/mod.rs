@@ -35,7 +35,9 @@ type Reply = Response<Either<Incoming, Full<Bytes>>>;
 /// The hosted gateway gives up after that long without a reply.
 pub(crate) const IDLE: Duration = Duration::from_secs(150);
 /// How long a request waits for a function that is being started again.
-const BOOT: Duration = Duration::from_secs(3);
+const BOOT: Duration = Duration::from_secs(20);
+/// And for one that has ended at its start already.
+const BROKEN: Duration = Duration::from_secs(3);
 
 /// How long the death of a process stays unnoticed at most.
 const DEATH: Duration = Duration::from_millis(200);
@@ -216,6 +218,8 @@ impl Gateway {
                 // It is dying, most likely. The caller learns that when the supervisor knows it too,
                 // so that a second try waits for the new process instead of meeting the old one.
                 let _ = tokio::time::timeout(DEATH, life.changed()).await;
+                // And where that takes longer, it is looked whether anybody listens.
+                listening.store(0, Ordering::Relaxed);
                 Err(if error.is_connect() { not_booted() } else { exited() })
             }
             Err(_) => Err(refusal(
@@ -229,6 +233,8 @@ impl Gateway {
 /// Waits while the function is being started again; at once when it is known to listen.
 async fn boot(port: u16, life: &mut watch::Receiver<Life>, listening: &AtomicU32) -> Result<(), Refusal> {
     let start = Instant::now();
+    // The one that is dying, and those that were started.
+    let mut deaf = Vec::new();
     loop {
         let now = *life.borrow_and_update();
         match now {
@@ -238,9 +244,10 @@ async fn boot(port: u16, life: &mut watch::Receiver<Life>, listening: &AtomicU32
                 listening.store(pid, Ordering::Relaxed);
                 return Ok(());
             }
+            Life::Running { pid } if !deaf.contains(&pid) => deaf.push(pid),
             Life::Running { .. } | Life::Restarting => {}
         }
-        if start.elapsed() > BOOT {
+        if start.elapsed() > if deaf.len() > 2 { BROKEN } else { BOOT } {
             return Err(not_booted());
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -294,11 +301,43 @@ fn reply(status: StatusCode, body: &Value) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stack::ports::Claim;
 
     #[test]
     fn a_prefix_ends_at_a_slash() {
         assert_eq!(below("/rest/v1/companies", "/rest/v1"), Some("/companies"));
         assert_eq!(below("/rest/v1", "/rest/v1"), Some(""));
         assert_eq!(below("/rest/v10/companies", "/rest/v1"), None);
+    }
+
+    #[tokio::test]
+    async fn a_function_that_starts_slowly_is_waited_for_and_one_that_ends_each_time_is_not() {
+        let listening = AtomicU32::new(0);
+
+        let (_, mut life) = watch::channel(Life::Running { pid: 7 });
+        let claim = Claim::any().expect("a port");
+        let port = claim.port();
+        let slow = async {
+            tokio::time::sleep(BROKEN + Duration::from_millis(500)).await;
+            TcpListener::bind(("127.0.0.1", port)).await.expect("the port is held")
+        };
+        let (booted, _listener) = tokio::join!(boot(port, &mut life, &listening), slow);
+        assert!(booted.is_ok());
+        assert_eq!(listening.load(Ordering::Relaxed), 7);
+
+        let (tell, mut life) = watch::channel(Life::Restarting);
+        let claim = Claim::any().expect("a port");
+        let start = Instant::now();
+        let breaking = async {
+            for pid in 10.. {
+                tell.send_replace(Life::Running { pid });
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::select! {
+            booted = boot(claim.port(), &mut life, &listening) => assert_eq!(booted, Err(not_booted())),
+            () = breaking => {}
+        }
+        assert!(start.elapsed() < BOOT, "{:?}", start.elapsed());
     }
 }
