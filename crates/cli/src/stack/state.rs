@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 use super::files::{make_closed_folder, write_private};
 use super::process::pid;
 
+/// What a thread beside us is just starting has a copy of each open file until its program begins, and with it
+/// the lock of a stack that has ended.
+const LOCK_PASSES_WITHIN: Duration = Duration::from_secs(10);
+
 /// The stack, as `state.json` has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
@@ -149,13 +153,23 @@ impl Folder {
     /// # Errors
     /// When another one has it.
     pub(crate) fn take(&self) -> Result<File> {
+        self.take_within(LOCK_PASSES_WITHIN)
+    }
+
+    fn take_within(&self, patience: Duration) -> Result<File> {
         make_closed_folder(&self.0, 0o711)?;
         make_closed_folder(&self.logs(), 0o700)?;
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(self.0.join("lock"))?;
-        flock(&file, FlockOperation::NonBlockingLockExclusive).with_context(|| {
-            format!("a stack is running in {} already; `ferry down` stops it", self.0.display())
-        })?;
-        Ok(file)
+        let start = Instant::now();
+        loop {
+            let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) else { return Ok(file) };
+            if self.running().is_some() || start.elapsed() >= patience {
+                return Err(error).with_context(|| {
+                    format!("a stack is running in {} already; `ferry down` stops it", self.0.display())
+                });
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Ends what a supervisor left behind that did not end well.
@@ -197,9 +211,14 @@ mod tests {
         let path = std::env::temp_dir().join(format!("ferry-state-{}", std::process::id()));
         let folder = Folder::at(&path);
         let taken = folder.take().expect("free");
-        assert!(folder.take().is_err());
-        drop(taken);
-        folder.take().expect("free again");
+        assert!(folder.take_within(Duration::ZERO).is_err());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(200));
+                drop(taken);
+            });
+            folder.take().expect("free in a moment");
+        });
         std::fs::remove_dir_all(path).expect("removed");
     }
 }
