@@ -59,8 +59,8 @@ pub struct Options {
     pub functions: bool,
     /// False: Postgres does not wait for the disk. Faster, and a power cut loses the database.
     pub durable: bool,
-    /// Where databases are kept as they are after their migrations: the next one with the same begins as a copy.
-    /// None: each is made anew.
+    /// Where databases are kept as they are after their migrations: the next one with the same begins as a copy,
+    /// with its scheduled jobs switched off. None: each is made anew.
     pub templates: Option<PathBuf>,
     /// Whether a function is started again when a file of its folder or of `_shared` changes, and all take
     /// over what changes in `supabase/functions/.env`.
@@ -100,7 +100,7 @@ impl Options {
     }
 
     /// A project for tests: any free ports, state in a folder of its own, no waiting for the disk,
-    /// a database that begins as a copy, no watching of files.
+    /// a database that begins as a copy with its scheduled jobs at rest, no watching of files.
     pub fn for_tests(project: impl Into<PathBuf>, state: impl Into<PathBuf>) -> Self {
         let project = project.into();
         Self {
@@ -272,7 +272,7 @@ impl Drop for Stack {
             let _ = done.send(());
         });
         // The patience of all parts together, and some more.
-        let _ = wait.recv_timeout(Duration::from_secs(30));
+        let _ = wait.recv_timeout(Duration::from_secs(45));
         self.folder.forget();
         runtime.shutdown_background();
     }

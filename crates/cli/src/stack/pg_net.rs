@@ -49,7 +49,7 @@ pub(crate) async fn work(admin_url: String, log: Arc<Log>) {
 /// Serves the queue over one connection.
 async fn session(admin_url: &str, http: &HttpClient, log: &Log) -> Result<()> {
     let mut config: tokio_postgres::Config = admin_url.parse()?;
-    config.application_name("pg_net stand-in").connect_timeout(Duration::from_secs(5));
+    config.application_name("pg_net stand-in").connect_timeout(Duration::from_secs(30));
     let (mut database, mut connection) = config.connect(NoTls).await.context("connecting to Postgres")?;
     let wake = Arc::new(Notify::new());
     let bell = Arc::clone(&wake);

@@ -215,8 +215,8 @@ impl Parts {
     /// Stops everything, last started first. Functions go together.
     pub(crate) async fn stop_all(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        let _ = self.stop(GATEWAY).await;
         let _ = self.stop(PG_NET).await;
+        let _ = self.stop(GATEWAY).await;
         let functions = self.functions.iter().map(|(function, _)| self.stop(&function.name));
         futures_util::future::join_all(functions).await;
         for part in [REST, REDIS, POSTGRES] {
@@ -228,7 +228,7 @@ impl Parts {
     /// The names of all parts, in the order of their start.
     fn order(&self) -> impl Iterator<Item = &str> {
         let functions = self.functions.iter().map(|(function, _)| function.name.as_str());
-        [POSTGRES, REDIS, REST].into_iter().chain(functions).chain([PG_NET, GATEWAY])
+        [POSTGRES, REDIS, REST].into_iter().chain(functions).chain([GATEWAY, PG_NET])
     }
 
     pub(crate) fn pid(&self, name: &str) -> Option<u32> {

@@ -34,6 +34,8 @@ const BOOTSTRAP: &[&str] = &[
 ];
 /// The longest path that fits a Unix socket's address, less the socket's own name.
 const LONGEST_SOCKET_FOLDER: usize = 85;
+/// A server that listens answers at once, on a machine that gives it time to.
+const CONNECTS_WITHIN: Duration = Duration::from_secs(30);
 
 /// One private server, running or not.
 pub(crate) struct Postgres {
@@ -175,6 +177,16 @@ impl Postgres {
         self.spec("postgres", &["-D", &self.data().display().to_string(), "-c", "cron.max_running_jobs=0"])
     }
 
+    /// Switches scheduled jobs off, where there are any.
+    pub(crate) async fn rest_jobs(&self) -> Result<()> {
+        let admin = connect(&self.url("supabase_admin")).await?;
+        let there = admin.query_one("select to_regclass('cron.job') is not null", &[]).await?;
+        if there.get(0) {
+            admin.batch_execute("update cron.job set active = false").await?;
+        }
+        Ok(())
+    }
+
     /// What a new database with the migrations of a project, or without any, may begin as.
     pub(crate) fn template(&self, folder: &Path, project: Option<&Path>) -> Result<Template<'_>> {
         Template::of(self, folder, project)
@@ -214,9 +226,8 @@ fn made_of() -> String {
 /// Connects; the connection ends with the client.
 pub(crate) async fn connect(url: &str) -> Result<tokio_postgres::Client> {
     let connecting = tokio_postgres::connect(url, NoTls);
-    let (client, connection) = tokio::time::timeout(Duration::from_secs(5), connecting)
-        .await
-        .context("connecting to Postgres")??;
+    let (client, connection) =
+        tokio::time::timeout(CONNECTS_WITHIN, connecting).await.context("connecting to Postgres")??;
     tokio::spawn(async move {
         // What goes wrong, the client's calls report.
         let _ = connection.await;

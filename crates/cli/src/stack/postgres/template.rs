@@ -23,7 +23,7 @@ pub(crate) struct Template<'a> {
 impl<'a> Template<'a> {
     /// The one for everything that a new database of this project is made of.
     pub(super) fn of(postgres: &'a Postgres, folder: &Path, project: Option<&Path>) -> Result<Self> {
-        let mut hash = Sha256::new().chain_update(made_of());
+        let mut hash = Sha256::new().chain_update(made_of()).chain_update("jobs at rest");
         for path in [
             postgres.installation.programs.join("bin/postgres"),
             postgres.installation.share.join("extension"),
@@ -63,8 +63,12 @@ impl<'a> Template<'a> {
         self.folder.join(&self.name).exists()
     }
 
-    /// Keeps the server's database, which was shut down, in the place of earlier ones of its kind.
+    /// Keeps the server's database, which was shut down, in the place of earlier ones of its kind. Not one whose
+    /// server had to be killed: each copy would begin with its recovery.
     pub(crate) fn keep(&self) -> Result<()> {
+        if self.postgres.data().join("postmaster.pid").exists() {
+            return Ok(());
+        }
         let kind = self.name.split('-').next().unwrap_or_default();
         for entry in fs::read_dir(&self.folder)?.flatten() {
             if entry.file_name().to_str().is_some_and(|name| name.starts_with(kind)) {
