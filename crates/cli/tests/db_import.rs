@@ -176,7 +176,7 @@ async fn an_import_that_fails_in_its_middle_changes_nothing() -> Result<()> {
     .await?;
     let environment = [("OLD_URL", &*old_url), ("DATABASE_URL", &*url)];
     let import = import(&folder.0, &environment, &["--yes"]);
-    let ran = tokio::time::timeout(std::time::Duration::from_mins(1), import).await?;
+    let ran = tokio::time::timeout(std::time::Duration::from_mins(5), import).await?;
     assert_eq!((ran.code, ran.err.contains("homesick")), (1, true), "{ran:?}");
     assert!(target.query_one("select to_regclass('public.homesick') is null", &[]).await?.get::<_, bool>(0));
     stack.stop().await;

@@ -120,7 +120,13 @@ async fn a_query_that_blocks_another_is_seen_and_ended() -> Result<()> {
     let pid: i32 = blocker.query_one("select pg_backend_pid()", &[]).await?.get(0);
     let waiting = connect(&stack).await?;
     let waits = tokio::spawn(async move { waiting.batch_execute("select * from public.locked").await });
-    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let is_waiting = "select exists (select from pg_stat_activity
+        where wait_event_type = 'Lock' and query = 'select * from public.locked')";
+    let start = std::time::Instant::now();
+    while !blocker.query_one(is_waiting, &[]).await?.get::<_, bool>(0) {
+        anyhow::ensure!(start.elapsed().as_secs() < 60, "nobody waits");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
 
     let seen = inspect(&stack, &["long-queries", "--longer", "0", "--json"]).await.json();
     let seen = seen["queries"].as_array().cloned().unwrap_or_default();

@@ -102,7 +102,9 @@ async fn changed_secrets_are_taken_over_without_a_gap() -> Result<()> {
     let slow = format!("{echo}?wait=900");
     let set = [("MORE".to_owned(), "2".to_owned())];
     let late = async {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        while !std::fs::read_to_string(stack.log("echo"))?.contains("waits 900 ms") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         stack.set_secrets(&set).await
     };
     let (slow, set) = tokio::join!(get(&slow, &[]), late);
@@ -200,11 +202,13 @@ async fn a_database_begins_as_a_copy_of_one_with_the_same_migrations() -> Result
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_function_is_given_up_on() -> Result<()> {
-    let Some(project) = Project::start().await? else { return Ok(()) };
-    let (status, body) =
-        get(&format!("{}/functions/v1/echo?wait=5000", project.stack.api_url()), &[]).await?;
+    let Some(options) = project::options()? else { return Ok(()) };
+    let folder = options.project.clone();
+    let stack = project::start(Options { idle_timeout: Duration::from_secs(1), ..options }).await?;
+    let (status, body) = get(&format!("{}/functions/v1/echo?wait=600000", stack.api_url()), &[]).await?;
     assert_eq!((status, &body["code"]), (504, &json!("IDLE_TIMEOUT")));
-    project.end().await
+    stack.stop().await;
+    Ok(std::fs::remove_dir_all(folder)?)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,7 +220,7 @@ async fn queued_requests_leave_after_the_commit_and_only_then() -> Result<()> {
         format!("select net.http_post('{echo}', '{{\"n\": 1}}', headers => '{{\"X-Service-Key\": null}}')");
     project.sql(&format!("begin; {post}; rollback")).await?;
     project.sql(&post).await?;
-    let slow = format!("select net.http_get('{echo}', '{{\"wait\": 2000}}', timeout_milliseconds => 200)");
+    let slow = format!("select net.http_get('{echo}', '{{\"wait\": 600000}}', timeout_milliseconds => 200)");
     project.sql(&slow).await?;
 
     let responses = "select coalesce(jsonb_agg(to_jsonb(r) order by id), '[]') from net._http_response as r";

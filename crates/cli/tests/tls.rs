@@ -6,7 +6,7 @@ mod project;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ::ferry::stack::{Options, Stack};
 use anyhow::{Result, ensure};
@@ -93,7 +93,12 @@ async fn encrypt(stack: &Stack, folder: &Path) -> Result<()> {
     }
     admin.batch_execute("alter system set ssl = on").await?;
     admin.batch_execute("select pg_reload_conf()").await?;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The server takes it over when it comes to it.
+    let start = Instant::now();
+    while ask(format!("{}?sslmode=require", stack.db_url())).await.code != 0 {
+        anyhow::ensure!(start.elapsed() < Duration::from_mins(1), "no encrypted connection is taken");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     Ok(())
 }
 

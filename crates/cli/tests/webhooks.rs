@@ -55,7 +55,7 @@ async fn a_webhook_is_made_tried_limited_and_switched_off() -> Result<()> {
     assert_eq!(ran(&["risk", "set", "--user", USER, "kill_switch=false"], "").code, 2);
     assert_eq!(ran(&["risk", "set", "--user", USER, "max_loss=1"], "").code, 1);
     let ended = "select count(*) from public.webhook_signals where finished_at is not null";
-    for _ in 0..100 {
+    for _ in 0..600 {
         if database.query_one(ended, &[]).await?.try_get::<_, i64>(0)? == 2 {
             break;
         }

@@ -19,6 +19,7 @@ use tokio_postgres::NoTls;
 const ECHO: &str = r#"Deno.serve(async (request) => {
   const url = new URL(request.url);
   if (url.searchParams.has("exit")) Deno.exit(1);
+  if (url.searchParams.has("wait")) console.log(`waits ${url.searchParams.get("wait")} ms`);
   await new Promise((done) => setTimeout(done, Number(url.searchParams.get("wait"))));
   return Response.json({
     path: url.pathname, search: url.search, body: await request.text(),
@@ -57,7 +58,6 @@ pub(crate) fn options() -> Result<Option<Options>> {
     let state = project.join("state");
     let options = Options {
         function_env: vec![("TEST_SETTING".to_owned(), "from the options".to_owned())],
-        idle_timeout: Duration::from_secs(1),
         // The projects have the same migration.
         templates: Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("databases")),
         ..Options::for_tests(&project, state)
