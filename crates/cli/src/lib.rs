@@ -19,5 +19,6 @@ pub mod backup;
 pub mod commands;
 pub mod database;
 pub mod import;
+mod interrupt;
 pub mod remote;
 pub mod stack;

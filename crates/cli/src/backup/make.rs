@@ -9,6 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio_postgres::Client;
 
 use super::manifest::FILE;
+use super::restore::Folder;
 use super::{
     ACCOUNTS, DATABASE, EXTRAS, FileSum, JOBS, Keep, Manifest, Progress, ROLES, Store, count_rows, keep, run,
     schemas, server_version, succeeded, texts,
@@ -47,31 +48,22 @@ pub async fn make(
     let now = client.query_one("select extract(epoch from now())::bigint", &[]).await?;
     let now = time::OffsetDateTime::from_unix_timestamp(now.try_get(0)?)?;
     let name = keep::name(now);
-    let draft = store.draft(&name);
-    std::fs::create_dir_all(draft.parent().unwrap_or(Path::new(".")))?;
     // Rows of everybody: for nobody else's eyes. An older draft of the same second is somebody's.
-    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
-        .create(&draft)
-        .with_context(|| format!("making the folder {}", draft.display()))?;
+    let draft = Folder::at(store.draft(&name))?;
+    let draft = draft.0.as_path();
     let made = async {
         let mut manifest = describe(&client, database, &programs, server, now).await?;
-        dump(&client, database, &programs, &manifest, &draft, progress).await?;
+        dump(&client, database, &programs, &manifest, draft, progress).await?;
         let tables = texts(&client, include_str!("sql/tables.sql"), &[&manifest.schemas]).await?;
         manifest.rows = count_rows(&client, &tables, progress).await?;
         client.batch_execute("rollback").await?;
-        finish(&programs, &mut manifest, &draft).await?;
-        store.put(&manifest, &draft, progress).await?;
-        progress.clear();
+        finish(&programs, &mut manifest, draft).await?;
+        store.put(&manifest, draft, progress).await?;
         anyhow::Ok(manifest)
     };
-    let manifest = match made.await {
-        Ok(manifest) => manifest,
-        Err(error) => {
-            progress.clear();
-            let _ = std::fs::remove_dir_all(&draft);
-            return Err(error);
-        }
-    };
+    let made = made.await;
+    progress.clear();
+    let manifest = made?;
     let mut deleted = Vec::new();
     if let Some(rule) = rule {
         for name in rule.superfluous(&store.list().await?) {

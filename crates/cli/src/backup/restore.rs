@@ -209,10 +209,16 @@ impl Folder {
     pub(crate) fn new(name: &str) -> Result<Self> {
         static NUMBER: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("{name}-{}-{number}", std::process::id()));
+        Self::at(std::env::temp_dir().join(format!("{name}-{}-{number}", std::process::id())))
+    }
+
+    /// A new one at this place, for the eyes of its owner only.
+    pub(crate) fn at(path: PathBuf) -> Result<Self> {
+        let making = || format!("making the folder {}", path.display());
+        std::fs::create_dir_all(path.parent().unwrap_or(Path::new("."))).with_context(making)?;
         std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
             .create(&path)
-            .with_context(|| format!("making the folder {}", path.display()))?;
+            .with_context(making)?;
         Ok(Self(path))
     }
 }

@@ -9,6 +9,7 @@ use super::inspect::size;
 use super::paint;
 use crate::backup::{Keep, Progress, Store, make, verify};
 use crate::database::{Database, Target};
+use crate::interrupt::unless_interrupted;
 use crate::remote::{Place, block_on};
 
 #[derive(clap::Args)]
@@ -49,7 +50,7 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
     }
     let database = Database::find(&arguments.target, place)?;
     let progress = Progress::on_terminal();
-    block_on(async {
+    block_on(unless_interrupted(async {
         let made = make(&database, &store, arguments.keep, &progress).await?;
         let verified =
             if arguments.verify { Some(verify(&store, &made.manifest.name, &progress).await?) } else { None };
@@ -91,7 +92,7 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
             paint::line(format!("   deleted {name}"));
         }
         Ok(ExitCode::SUCCESS)
-    })
+    }))
 }
 
 async fn list(store: &Store, json: bool) -> Result<ExitCode> {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{Misuse, paint};
 use crate::backup::{Progress, Store, restore};
 use crate::database::{Database, Target};
+use crate::interrupt::unless_interrupted;
 use crate::remote::{Place, block_on};
 
 #[derive(clap::Args)]
@@ -42,7 +43,7 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
     let store = Store::open(at, arguments.s3_endpoint.as_deref(), place)?;
     let database = Database::find(&arguments.target, place)?;
     let progress = Progress::on_terminal();
-    block_on(async {
+    block_on(unless_interrupted(async {
         let name = match name {
             "latest" => store
                 .list()
@@ -84,5 +85,5 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
             )));
         }
         Ok(ExitCode::SUCCESS)
-    })
+    }))
 }

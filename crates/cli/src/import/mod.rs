@@ -147,11 +147,11 @@ impl Import {
         command
     }
 
-    /// Writes the migration into a project, after all that it has. Gives its path.
+    /// Writes the migration for a project, after all that it has.
     ///
     /// # Errors
     /// When the project's folder cannot be written.
-    pub fn write(&self, project: &Path, name: &str, now: time::OffsetDateTime) -> Result<PathBuf> {
+    pub fn write(&self, project: &Path, name: &str, now: time::OffsetDateTime) -> Result<Migration> {
         let folder = project.join("supabase/migrations");
         std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
         let entries =
@@ -159,25 +159,29 @@ impl Import {
         let newest =
             entries.filter_map(|file| file.split('_').next()?.parse::<u64>().ok()).max().unwrap_or(0);
         let version = version(now).max(newest + 1);
-        let path = folder.join(format!("{version}_{name}.sql"));
+        let file = format!("{version}_{name}");
+        let migration = Migration {
+            path: folder.join(format!("{file}.sql")),
+            draft: folder.join(format!(".{file}.partial")),
+            version,
+            name: name.to_owned(),
+        };
         let head = format!(
             "-- Taken from {} by `ferry db import`: {} tables of the schemas {}.\n\n",
             self.source,
             self.rows.len(),
             self.schemas.join(", ")
         );
-        std::fs::write(&path, format!("{head}{}\n{}", self.before_rows, self.after_rows))
-            .with_context(|| format!("writing {}", path.display()))?;
-        Ok(path)
+        std::fs::write(&migration.draft, format!("{head}{}\n{}", self.before_rows, self.after_rows))
+            .with_context(|| format!("writing {}", migration.draft.display()))?;
+        Ok(migration)
     }
 
     /// Applies the migration to the target, with the rows, and records it as the Supabase CLI does.
     ///
     /// # Errors
     /// When anything fails. Then the target is as it was.
-    pub async fn load(&self, migration: &Path, target: &Database, progress: &Progress) -> Result<()> {
-        let file = migration.file_stem().and_then(|name| name.to_str()).context("a migration has a name")?;
-        let (version, name) = file.split_once('_').context("a migration's name begins with its version")?;
+    pub async fn load(&self, migration: &Migration, target: &Database, progress: &Progress) -> Result<()> {
         let mut psql = Psql::start(&self.programs, target).await?;
         let steps = async {
             psql.say("set statement_timeout = 0; set client_min_messages = warning;\n").await?;
@@ -190,14 +194,22 @@ impl Import {
             psql.say(&format!(
                 "create schema if not exists supabase_migrations;\n\
                  create table if not exists supabase_migrations.schema_migrations (version text not null primary key, statements text[], name text);\n\
-                 insert into supabase_migrations.schema_migrations (version, name) values ('{version}', '{}');\n",
-                name.replace('\'', "''")
+                 insert into supabase_migrations.schema_migrations (version, name) values ('{}', '{}');\n",
+                migration.version,
+                migration.name.replace('\'', "''")
             ))
             .await
         };
         let poured = steps.await;
         progress.clear();
-        psql.end(poured).await?;
+        psql.end(poured).await
+    }
+
+    /// Counts what arrived.
+    ///
+    /// # Errors
+    /// When the target cannot be asked, or has other rows than the source.
+    pub async fn count(&self, target: &Database, progress: &Progress) -> Result<()> {
         let receiver = target.connect_session().await?;
         receiver.batch_execute("set statement_timeout = 0; analyze").await?;
         let tables: Vec<String> = self.rows.keys().cloned().collect();
@@ -207,6 +219,33 @@ impl Import {
             ensure!(arrived == *rows, "{table} has {arrived} rows, and the source {rows}");
         }
         Ok(())
+    }
+}
+
+/// A migration that is no file of the project's yet: applied without its rows, it would be half of an import.
+/// It is gone when this is, unless kept.
+pub struct Migration {
+    path: PathBuf,
+    draft: PathBuf,
+    version: u64,
+    name: String,
+}
+
+impl Migration {
+    /// Makes it one of the project's. Gives its path.
+    ///
+    /// # Errors
+    /// When the project's folder cannot be written.
+    pub fn keep(self) -> Result<PathBuf> {
+        std::fs::rename(&self.draft, &self.path)
+            .with_context(|| format!("making {}", self.path.display()))?;
+        Ok(self.path.clone())
+    }
+}
+
+impl Drop for Migration {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.draft);
     }
 }
 

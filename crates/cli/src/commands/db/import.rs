@@ -11,6 +11,7 @@ use crate::commands::table::{Column, Table};
 use crate::commands::{Misuse, paint};
 use crate::database::{Database, Target};
 use crate::import::Import;
+use crate::interrupt::unless_interrupted;
 use crate::remote::{Place, block_on};
 
 #[derive(clap::Args)]
@@ -64,19 +65,18 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
             paint::line("Nothing was changed.");
             return Ok(ExitCode::FAILURE);
         }
-        let migration = import.write(
-            project,
-            &arguments.name,
-            time::OffsetDateTime::from(std::time::SystemTime::now()),
-        )?;
-        if !arguments.schema_only {
-            let loaded = import.load(&migration, &target, &progress).await;
-            if loaded.is_err() {
-                // It would be applied, without its rows, by the next push.
-                std::fs::remove_file(&migration)
-                    .with_context(|| format!("removing {}", migration.display()))?;
+        let now = time::OffsetDateTime::from(std::time::SystemTime::now());
+        let taking = async {
+            let migration = import.write(project, &arguments.name, now)?;
+            if !arguments.schema_only {
+                import.load(&migration, &target, &progress).await.context("nothing was changed")?;
             }
-            loaded.context("nothing was changed")?;
+            migration.keep()
+        };
+        let migration = unless_interrupted(taking).await?;
+        if !arguments.schema_only {
+            let counted = import.count(&target, &progress).await;
+            counted.with_context(|| format!("{target} has taken all, as {}", migration.display()))?;
         }
         if arguments.json {
             paint::line(format!(

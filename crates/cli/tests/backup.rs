@@ -1,0 +1,109 @@
+//! Ctrl-C in the middle of `ferry backup` and `ferry db import`: nothing is left half done.
+
+mod ferry;
+mod project;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ::ferry::stack::{Options, Stack};
+use anyhow::Result;
+use tokio_postgres::{Client, NoTls};
+
+use ferry::{Folder, Ran};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+async fn connect(url: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// The names in a folder; none where there is no folder.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
+}
+
+/// Starts the command in a project and ends it by a signal, once it is where it shall be.
+fn ended(
+    project: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+    signal: &str,
+    is_there: impl Fn() -> bool,
+) -> Ran {
+    let child = Command::new(env!("CARGO_BIN_EXE_ferry"))
+        .args(arguments)
+        .current_dir(project)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let started = Instant::now();
+    while !is_there() {
+        assert!(started.elapsed() < PATIENCE, "it did not come that far");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let told = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill");
+    assert!(told.success());
+    let output = child.wait_with_output().expect("it ends");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    Ran {
+        code: output.status.code().expect("it ended by itself"),
+        out: text(output.stdout),
+        err: text(output.stderr),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_ended_half_way_leaves_nothing_behind() -> Result<()> {
+    let Some(options) = project::options()? else { return Ok(()) };
+    let folder = Folder(options.project.clone());
+    let stack = Stack::start(Options { functions: false, ..options }).await?;
+    let (url, client) = (stack.db_url(), connect(&stack.db_url()).await?);
+    let temporary = folder.0.join("tmp");
+    std::fs::create_dir_all(&temporary)?;
+    let temporary_path = temporary.display().to_string();
+
+    // pg_dump waits for the table, its draft half written.
+    client.batch_execute("begin; lock table public.things in access exclusive mode").await?;
+    let store = folder.0.join("backups");
+    let environment = [("DATABASE_URL", &*url), ("TMPDIR", &temporary_path)];
+    for signal in ["-INT", "-TERM"] {
+        let is_there = || names(&store).iter().any(|name| !names(&store.join(name)).is_empty());
+        let ran = ended(&folder.0, &["backup", "--to", "backups"], &environment, signal, is_there);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        assert!(ran.err.contains("nothing is left half done"), "{ran:?}");
+        assert_eq!((names(&store).len(), names(&temporary).len()), (0, 0), "{:?}", names(&store));
+    }
+    client.batch_execute("rollback").await?;
+    client.batch_execute("create database old").await?;
+
+    // The import waits at its last statement, the migration written.
+    let old_url = format!("{}/old", url.strip_suffix("/postgres").expect("a URL"));
+    let old = connect(&old_url).await?;
+    old.batch_execute("create table public.cars (id integer); insert into public.cars values (1)").await?;
+    client
+        .batch_execute("begin; lock table supabase_migrations.schema_migrations in access exclusive mode")
+        .await?;
+    let migrations = folder.0.join("supabase/migrations");
+    let before = names(&migrations);
+    let environment = [("DATABASE_URL", &*url), ("OLD_URL", &*old_url), ("TMPDIR", &*temporary_path)];
+    let is_there = || names(&migrations) != before;
+    let arguments = ["db", "import", "env:OLD_URL", "--yes"];
+    let ran = ended(&folder.0, &arguments, &environment, "-INT", is_there);
+    assert_eq!((ran.code, names(&migrations)), (1, before), "{ran:?}");
+    client.batch_execute("rollback").await?;
+    let cars = client.query_one("select to_regclass('public.cars') is null", &[]).await?;
+    assert!(cars.try_get::<_, bool>(0)?, "the target is as it was");
+    stack.stop().await;
+    Ok(())
+}
