@@ -110,6 +110,10 @@ async fn a_chain_broken_at_each_link_says_where() -> Result<()> {
     client.batch_execute("select cron.schedule('off', '* * * * *', 'select 1'); select cron.alter_job(jobid, active := false) from cron.job where jobname = 'off'").await?;
     breaks(&stack, "off", "scheduled", "switched off").await;
 
+    client.batch_execute("select cron.schedule('new', '0 0 * * *', 'select 1')").await?;
+    let (code, told) = cron(&stack, "new").await;
+    assert_eq!((code, &told["broken"]), (0, &Value::Null), "it was not there at midnight: {told:#}");
+
     tick(&client, "good", &format!("probe?run={}", run(1))).await?;
     tick(&client, "refused", "probe?status=401&code=UNAUTHORIZED").await?;
     tick(&client, "absent", "no-such-function").await?;

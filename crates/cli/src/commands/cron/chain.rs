@@ -47,12 +47,19 @@ pub(super) fn job(job: &Job, facts: &Facts) -> Option<Break> {
             "the job is switched off: select cron.alter_job(jobid, active := true)",
         ));
     }
+    if facts.scheduler_gone {
+        return Some(Break::new(
+            Link::Fired,
+            "pg_cron does not run: no tick comes until the database starts it",
+        ));
+    }
     let due = Schedule::parse(&job.schedule)?.last_due(now - LATE_SECONDS)?;
     let ago = duration(now - due);
     match job.ticks.iter().find_map(|tick| tick.at) {
         None if job.ticks.is_empty() => {
-            let is_known = facts.history_since.is_none_or(|since| since < due);
-            is_known.then(|| {
+            // One that was made after it was last due has nothing to show yet.
+            let was_there = job.known_since.is_some_and(|since| since < due);
+            was_there.then(|| {
                 Break::new(
                     Link::Fired,
                     format!("a tick was due {ago} ago, and none is recorded: is pg_cron running?"),
@@ -200,6 +207,7 @@ mod tests {
             schedule: "*/5 * * * *".into(),
             command: "select private.collect_dex_tick()".into(),
             active: true,
+            known_since: Some(NOW - 9e5),
             ticks,
         }
     }
@@ -223,7 +231,7 @@ mod tests {
         Facts {
             now: NOW,
             jobs: Vec::new(),
-            history_since: None,
+            scheduler_gone: false,
             ledger_since: Some(NOW - 9e5),
             has_ledger: true,
             runs: run.into_iter().collect(),
@@ -298,8 +306,12 @@ mod tests {
         let of = |one: &Job| job(one, &facts(None)).map(|broken| broken.link);
         assert_eq!(of(&Job { active: false, ..collector(vec![]) }), Some(Link::Scheduled));
         assert_eq!(of(&collector(vec![])), Some(Link::Fired));
-        let young = Facts { history_since: Some(NOW - 60.0), ..facts(None) };
-        assert_eq!(job(&collector(vec![]), &young), None, "pg_cron is younger than the moment it was due");
+        for known_since in [Some(NOW - 60.0), None] {
+            let young = Job { known_since, ..collector(vec![]) };
+            assert_eq!(of(&young), None, "it may be younger than the moment it was due");
+        }
+        let dead = Facts { scheduler_gone: true, ..facts(None) };
+        assert!(job(&collector(vec![]), &dead).expect("broken").reason.contains("does not run"));
         let old = Tick { at: Some(NOW - 3_600.0), ..ticked(vec![]) };
         assert!(job(&collector(vec![old]), &facts(None)).expect("broken").reason.contains("did not come"));
     }

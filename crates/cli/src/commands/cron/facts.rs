@@ -15,8 +15,8 @@ use crate::database::{ask_all, ask_one};
 pub(super) struct Facts {
     /// Seconds since 1970, by the database's clock.
     pub(super) now: f64,
-    /// The oldest tick of any job that pg_cron remembers.
-    pub(super) history_since: Option<f64>,
+    /// Nothing of pg_cron runs, so that no tick will come.
+    pub(super) scheduler_gone: bool,
     /// The oldest call that is written down.
     pub(super) ledger_since: Option<f64>,
     pub(super) jobs: Vec<Job>,
@@ -35,6 +35,8 @@ pub(super) struct Job {
     pub(super) schedule: String,
     pub(super) command: String,
     pub(super) active: bool,
+    /// It was there then already; it may be older.
+    pub(super) known_since: Option<f64>,
     pub(super) ticks: Vec<Tick>,
 }
 

@@ -88,6 +88,9 @@ fn print(facts: &Facts) {
         if let Some(broken) = chain::job(job, facts) {
             paint::line(format!("  {}", paint::harmless(&broken.reason)));
         }
+        if job.ticks.is_empty() && broken(job, facts).is_none() {
+            paint::line(paint::faint("  no tick yet"));
+        }
         let mut table = table();
         for tick in &job.ticks {
             table.row(row(job, tick, facts));
