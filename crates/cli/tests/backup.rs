@@ -1,4 +1,4 @@
-//! Ctrl-C in the middle of `ferry backup` and `ferry db import`: nothing is left half done.
+//! `ferry backup`: what is in it; and Ctrl-C in the middle of it and of `ferry db import`: nothing is left half done.
 
 mod ferry;
 mod project;
@@ -11,7 +11,7 @@ use ::ferry::stack::{Options, Stack};
 use anyhow::Result;
 use tokio_postgres::{Client, NoTls};
 
-use ferry::{Folder, Ran};
+use ferry::{Folder, Ran, ferry_with};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -27,6 +27,38 @@ fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
     names
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_schema_of_ours_is_left_out_and_what_is_not_in_it_is_told() -> Result<()> {
+    let Some(options) = project::options()? else { return Ok(()) };
+    let folder = Folder(options.project.clone());
+    let stack = Stack::start(Options { functions: false, ..options }).await?;
+    let client = connect(&stack.db_url()).await?;
+    client
+        .batch_execute(
+            "create schema _internal; create table _internal.notes (id integer); insert into _internal.notes values (1);
+             create schema pgmq_mirror; create table pgmq_mirror.notes (id integer); select lo_create(0);",
+        )
+        .await?;
+    let (url, store) = (stack.db_url(), folder.0.join("backups").display().to_string());
+    let run = move |more: &'static [&'static str]| {
+        let arguments = [&["backup", "--to", &store], more].concat();
+        ferry_with(&arguments, b"", &[("DATABASE_URL", &url)])
+    };
+    let (told, as_json) = tokio::task::spawn_blocking(move || {
+        let told = run(&[]);
+        // A backup's name has the second in it.
+        std::thread::sleep(Duration::from_millis(1_100));
+        (told, run(&["--json"]))
+    })
+    .await?;
+    assert_eq!(told.code, 0, "{told:?}");
+    assert!(told.out.contains("not in it: 1 large object"), "{told:?}");
+    let rows = &as_json.json()["manifest"]["rows"];
+    assert_eq!((&rows["_internal.notes"], &rows["pgmq_mirror.notes"]), (&1.into(), &0.into()), "{rows:#}");
+    stack.stop().await;
+    Ok(())
 }
 
 /// Starts the command in a project and ends it by a signal, once it is where it shall be.

@@ -113,10 +113,12 @@ async fn describe(
             .collect::<Result<_>>()?,
         rows: BTreeMap::new(),
         vault_secrets: Vec::new(),
+        not_in_it: Vec::new(),
         jobs: 0,
         migration: None,
         files: BTreeMap::new(),
     };
+    manifest.not_in_it = texts(client, include_str!("sql/not_in_it.sql"), &[&manifest.schemas]).await?;
     if there.try_get(0)? {
         let names = "select name from vault.secrets where name is not null order by name";
         manifest.vault_secrets = texts(client, names, &[]).await?;

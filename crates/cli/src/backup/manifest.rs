@@ -38,6 +38,9 @@ pub struct Manifest {
     pub rows: BTreeMap<String, i64>,
     /// Names of the Vault's secrets. Their values are in no backup.
     pub vault_secrets: Vec<String>,
+    /// What else the database has and the backup has not, in words.
+    #[serde(default)]
+    pub not_in_it: Vec<String>,
     /// How many jobs of pg_cron there are.
     pub jobs: u64,
     /// The newest migration, where there is a list of them.

@@ -88,6 +88,9 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
             let names = manifest.vault_secrets.join(", ");
             paint::line(paint::faint(format!("   not in it: the values of the Vault's secrets {names}")));
         }
+        for thing in &manifest.not_in_it {
+            paint::line(paint::warn(format!("   not in it: {}", paint::harmless(thing))));
+        }
         for name in &made.deleted {
             paint::line(format!("   deleted {name}"));
         }
