@@ -193,7 +193,7 @@ async fn what_would_not_work_is_not_deployed_and_what_does_not_work_says_how_to_
     let failed = hosted.deploy(&[]).await?;
     let said = told(&failed);
     assert_eq!(failed.status.code(), Some(1), "{said}");
-    for part in ["collect-dex does not work", "503", "To go back", "ferry deploy --only collect-dex"] {
+    for part in ["collect-dex does not work", "503", "To go back", "supabase functions delete collect-dex"] {
         assert!(said.contains(part), "{part} is not in {said}");
     }
     hosted.end().await

@@ -13,9 +13,23 @@ pub(super) struct Shim {
     pub(super) verify_jwt: Option<bool>,
     /// The secrets that its `index.ts` names, besides those that the platform sets.
     pub(super) secrets: Vec<String>,
+    /// Those of them in its list `OPTIONAL`: what they open is not for every project.
+    optional: Vec<String>,
 }
 
 impl Shim {
+    /// Its source.
+    pub(super) fn index(&self) -> PathBuf {
+        self.folder.join("index.ts")
+    }
+
+    /// Whether the function cannot do without: by its name it opens or seals something. Others have defaults.
+    pub(super) fn needs(&self, secret: &str) -> bool {
+        ["_KEY", "_KEYS", "_SECRET", "_TOKEN", "_PASSWORD"].iter().any(|end| secret.ends_with(end))
+            && self.secrets.iter().any(|name| name == secret)
+            && !self.optional.iter().any(|name| name == secret)
+    }
+
     /// What `scripts/build` packs of its module, the glue and the module itself.
     pub(super) fn module(&self) -> [PathBuf; 2] {
         let name = self.name.replace('-', "_");
@@ -39,7 +53,13 @@ pub(super) fn read(project: &Path) -> Result<Vec<Shim>> {
         };
         let Ok(index) = std::fs::read_to_string(folder.join("index.ts")) else { continue };
         if set(&name, "enabled") != Some(false) {
-            shims.push(Shim { verify_jwt: set(&name, "verify_jwt"), secrets: named(&index), folder, name });
+            shims.push(Shim {
+                verify_jwt: set(&name, "verify_jwt"),
+                secrets: named(&index),
+                optional: list(&index, "OPTIONAL").map(literals).unwrap_or_default(),
+                folder,
+                name,
+            });
         }
     }
     shims.sort_by(|one, other| one.name.cmp(&other.name));
@@ -57,10 +77,7 @@ fn named(index: &str) -> Vec<String> {
         let name: String = spread.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
         if name == "SERVICE" {
             names.push("SERVICE_API_KEY".to_owned());
-        } else if let Some((_, rest)) = index.split_once(&format!("const {name} = ["))
-            && let Some((literal, after)) = rest.split_once(']')
-            && !after.trim_start().starts_with(".map")
-        {
+        } else if let Some(literal) = self::list(index, &name) {
             names.extend(literals(literal));
         }
     }
@@ -70,17 +87,19 @@ fn named(index: &str) -> Vec<String> {
     names
 }
 
+/// What stands in `const NAME = […]`, unless it is mapped.
+fn list<'i>(index: &'i str, name: &str) -> Option<&'i str> {
+    let (_, rest) = index.split_once(&format!("const {name} = ["))?;
+    let (literal, after) = rest.split_once(']')?;
+    (!after.trim_start().starts_with(".map")).then_some(literal)
+}
+
 fn literals(list: &str) -> Vec<String> {
     let is_name = |text: &&str| {
         text.len() > 1
             && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
     };
     list.split('"').skip(1).step_by(2).filter(is_name).map(str::to_owned).collect()
-}
-
-/// Whether a function cannot do without: by its name it opens or seals something. Others have defaults.
-pub(super) fn is_needed(secret: &str) -> bool {
-    ["_KEY", "_KEYS", "_SECRET", "_TOKEN", "_PASSWORD"].iter().any(|end| secret.ends_with(end))
 }
 
 #[cfg(test)]
@@ -94,6 +113,21 @@ mod tests {
                      \"SUPABASE_JWKS\"],\n  headers: [\"x-run-id\"], }));";
         assert_eq!(named(index), ["ENCRYPTION_KEYS", "SERVICE_API_KEY", "SITE_URL"]);
         assert_eq!(named("Deno.serve(() => new Response());"), [""; 0]);
-        assert!(is_needed("SERVICE_API_KEY") && !is_needed("SITE_URL"));
+    }
+
+    #[test]
+    fn what_opens_something_is_needed_unless_the_shim_calls_it_optional() {
+        let index =
+            "const OPTIONAL = [\"BROKER_API_KEY\"];\nsecrets: [...SERVICE, ...OPTIONAL, \"SITE_URL\"],";
+        let shim = Shim {
+            name: "one".to_owned(),
+            folder: PathBuf::new(),
+            verify_jwt: None,
+            secrets: named(index),
+            optional: list(index, "OPTIONAL").map(literals).unwrap_or_default(),
+        };
+        assert_eq!(shim.secrets, ["BROKER_API_KEY", "SERVICE_API_KEY", "SITE_URL"]);
+        let needed: Vec<_> = shim.secrets.iter().filter(|name| shim.needs(name)).collect();
+        assert_eq!(needed, ["SERVICE_API_KEY"]);
     }
 }

@@ -110,6 +110,23 @@ impl Address {
         Ok(address)
     }
 
+    /// The project whose database it is, where the address tells: `db.<project>.supabase.co`, or the pooler's user.
+    pub(crate) fn project(&self) -> Option<&str> {
+        let direct = || self.host.strip_prefix("db.")?.strip_suffix(".supabase.co");
+        let pooled = || self.user.split_once('.').map(|(_, project)| project);
+        if self.host.ends_with(".pooler.supabase.com") { pooled() } else { direct() }
+    }
+
+    /// The same URL without its password, for arguments: every user of the machine can read those.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub(crate) fn without_password(url: &str) -> Result<String, String> {
+        let mut url = Url::parse(url.trim()).map_err(|_| "it is no URL".to_owned())?;
+        url.set_password(None).map_err(|()| "it has no host".to_owned())?;
+        Ok(url.into())
+    }
+
     /// Supabase's pooler gives a session a query on this port.
     pub(super) fn is_transaction_pooler(&self) -> bool {
         self.port == 6543
@@ -174,6 +191,11 @@ mod tests {
         assert_eq!(address.to_string(), "postgres.abc@pooler.test:6543/my data");
         assert!(address.is_transaction_pooler());
         let printed = format!("{address:?} {address}");
+        assert_eq!(address.project(), None);
+        let hosted = |url: &str| Address::parse(url).expect("an address").project().map(str::to_owned);
+        assert_eq!(hosted("postgresql://postgres@db.abc.supabase.co/postgres").as_deref(), Some("abc"));
+        let pooled = "postgresql://postgres.abc@aws-0-eu.pooler.supabase.com/postgres";
+        assert_eq!(hosted(pooled).as_deref(), Some("abc"));
         assert!(!printed.contains("p@ss") && !printed.contains("%40ss"), "{printed}");
     }
 

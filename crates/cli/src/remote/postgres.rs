@@ -9,6 +9,8 @@ use crate::database::{Address, Database};
 
 /// In the order in which they are looked for.
 const NAMES: [&str; 2] = ["DATABASE_URL", "SUPABASE_DB_URL"];
+/// Where its password is, when the address has none.
+const PASSWORDS: [&str; 2] = ["PGPASSWORD", "SUPABASE_DB_PASSWORD"];
 
 /// Which database a command asks.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -43,24 +45,47 @@ impl DatabaseTarget {
     /// # Errors
     /// When `.env` cannot be understood, or a password stands on the command line.
     pub fn look_for(&self, place: &Place) -> Result<Option<String>, RemoteError> {
+        let stack = || place.stack.as_ref().and_then(|folder| Some(folder.running()?.db_url));
+        Ok(self.named(place)?.or_else(stack))
+    }
+
+    /// The database that is named, and never a local stack's: a hosted project's keys have no place there.
+    ///
+    /// # Errors
+    /// As [`DatabaseTarget::look_for`].
+    pub fn named(&self, place: &Place) -> Result<Option<String>, RemoteError> {
+        let mut set = Variables::of(place);
+        let Some(url) = self.written(&mut set)? else { return Ok(None) };
+        let lacks_password = Address::parse(&url).is_ok_and(|address| address.password.is_none());
+        if lacks_password && let Ok(mut whole) = url::Url::parse(url.trim()) {
+            for name in PASSWORDS {
+                if let Some((password, _)) = set.get(name)? {
+                    let _ = whole.set_password(Some(&password));
+                    return Ok(Some(whole.into()));
+                }
+            }
+        }
+        Ok(Some(url))
+    }
+
+    fn written(&self, set: &mut Variables<'_>) -> Result<Option<String>, RemoteError> {
         if let Some(url) = &self.db_url {
             let has_password = Address::parse(url).is_ok_and(|address| address.password.is_some());
             if has_password && !self.password_in_url {
                 return Err(RemoteError::Setting(
                     "a password on the command line can be read by every user of this machine: put the URL in \
-                     DATABASE_URL, or insist with --password-in-url"
+                     DATABASE_URL, or the password alone in PGPASSWORD, or insist with --password-in-url"
                         .to_owned(),
                 ));
             }
             return Ok(Some(url.clone()));
         }
-        let mut set = Variables::of(place);
         for name in NAMES {
             if let Some((url, _)) = set.get(name)? {
                 return Ok(Some(url));
             }
         }
-        Ok(place.stack.as_ref().and_then(|folder| Some(folder.running()?.db_url)))
+        Ok(None)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Variables of the environment and of `.env`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::Path;
 
@@ -44,11 +44,15 @@ impl<'a> Variables<'a> {
         if let Some(value) = set(self.environment.get(name)) {
             return Ok(Some((value, Source::Environment)));
         }
-        if self.file.is_none() {
-            self.file =
-                Some(self.project.map_or_else(|| Ok(HashMap::new()), |at| read_file(&at.join(".env")))?);
-        }
-        Ok(set(self.file.as_ref().and_then(|file| file.get(name))).map(|value| (value, Source::EnvFile)))
+        Ok(set(self.file()?.get(name)).map(|value| (value, Source::EnvFile)))
+    }
+
+    fn file(&mut self) -> Result<&HashMap<String, String>, RemoteError> {
+        let read = match self.file.take() {
+            Some(file) => file,
+            None => self.project.map_or_else(|| Ok(HashMap::new()), |at| read_file(&at.join(".env")))?,
+        };
+        Ok(self.file.insert(read))
     }
 }
 
@@ -64,6 +68,14 @@ impl<'a> Settings<'a> {
     /// When `.env` cannot be understood.
     pub(crate) fn get(&mut self, name: &str) -> Result<Option<String>, RemoteError> {
         Ok(self.0.get(name)?.map(|(value, _)| value))
+    }
+
+    /// All names of `.env`. Those of the environment are not all the project's.
+    ///
+    /// # Errors
+    /// When it cannot be understood.
+    pub(crate) fn names_of_file(&mut self) -> Result<BTreeSet<String>, RemoteError> {
+        Ok(self.0.file()?.keys().cloned().collect())
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::commands::doctor::{Finding, Severity, files};
 use crate::commands::platform::Platform;
 use crate::commands::secrets::digest_of;
-use crate::commands::shims::{Shim, is_needed};
+use crate::commands::shims::Shim;
 use crate::stack::tools;
 
 const SERVICE_KEY: &str = "SERVICE_API_KEY";
@@ -74,7 +74,7 @@ fn service_key(here: Option<&str>, set: &BTreeMap<String, String>) -> Option<Fin
 
 fn secrets(shims: &[Shim], set: &BTreeMap<String, String>) -> Vec<Finding> {
     let missing = |shim: &Shim| {
-        let missing = shim.secrets.iter().filter(|name| is_needed(name) && !set.contains_key(*name));
+        let missing = shim.secrets.iter().filter(|name| shim.needs(name) && !set.contains_key(*name));
         missing.map(|name| (shim.name.clone(), name.clone())).collect::<Vec<_>>()
     };
     let missing = shims.iter().flat_map(missing);

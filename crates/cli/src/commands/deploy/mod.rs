@@ -104,7 +104,7 @@ impl<'a> Plan<'a> {
             .as_deref()
             .and_then(|keys| keys.split(',').map(str::trim).find(|key| !key.is_empty()));
         vault.extend(key.map(|key| ("service_api_key", key.to_owned())));
-        let database = arguments.database.find(place)?;
+        let database = platform.needed_database(&arguments.database, place)?;
         let migrations = block_on(async {
             let client = connect(&database).await?;
             migrations::pending_in(&client, project).await
@@ -153,9 +153,14 @@ impl<'a> Plan<'a> {
         for name in self.fill_vault()? {
             done(&format!("Vault secret {name} set"));
         }
-        for shim in &self.shims {
+        for (place, shim) in self.shims.iter().enumerate() {
             if let Err(error) = self.platform.deploy(&shim.name) {
-                return Ok(self.go_back(&[(shim.name.clone(), format!("{error:#}"))]));
+                let before: Vec<&str> = self.shims[..place].iter().map(|shim| &*shim.name).collect();
+                if !before.is_empty() {
+                    done(&format!("{} deployed, and not tried", before.join(", ")));
+                }
+                let problem = format!("it was not deployed: {error:#}");
+                return Ok(self.go_back(&[(&shim.name, problem)], &[&before[..], &[&shim.name]].concat()));
             }
         }
         let now = self.platform.functions()?;
@@ -165,14 +170,15 @@ impl<'a> Plan<'a> {
             let after = now.get(&shim.name).map_or_else(|| "-".to_owned(), u64::to_string);
             match block_on(smoke::look(&self.remote, shim))? {
                 None => done(&format!("{} deployed and answering, version {before} → {after}", shim.name)),
-                Some(problem) => failed.push((shim.name.clone(), problem)),
+                Some(problem) => failed.push((&*shim.name, problem)),
             }
         }
         if failed.is_empty() {
             remember(self.project, &self.good);
             return Ok(ExitCode::SUCCESS);
         }
-        Ok(self.go_back(&failed))
+        let names: Vec<&str> = failed.iter().map(|(name, _)| *name).collect();
+        Ok(self.go_back(&failed, &names))
     }
 
     fn fill_vault(&self) -> Result<Vec<String>> {
@@ -181,28 +187,53 @@ impl<'a> Plan<'a> {
         block_on(async { vault::set(&connect(&self.database).await?, &secrets, "Set by ferry deploy").await })
     }
 
-    fn go_back(&self, failed: &[(String, String)]) -> ExitCode {
+    /// Says what failed, and how to have these functions as they were.
+    fn go_back(&self, failed: &[(&str, String)], functions: &[&str]) -> ExitCode {
         for (name, problem) in failed {
             anstream::eprintln!("{} {name} does not work: {problem}", paint::bad("error:"));
         }
-        let names: Vec<String> = failed.iter().map(|(name, _)| format!("--only {name}")).collect();
         let good = std::fs::read_to_string(&self.good).ok();
-        let good = good.as_deref().map_or("<the commit that worked>", str::trim);
-        anstream::eprintln!(
-            "The platform keeps no earlier versions. To go back to the last deployment that worked:\n  \
-             git worktree add ../before {good} && cp .env ../before && cd ../before && scripts/setup\n  \
-             ferry deploy {}\n\
-             Migrations stay as they are: undo one by a new one. `supabase functions delete NAME` takes a new function away.",
-            names.join(" ")
-        );
+        let (old, new): (Vec<&str>, Vec<&str>) =
+            functions.iter().partition(|name| self.deployed.contains_key(**name));
+        anstream::eprintln!("{}", way_back(good.as_deref(), &old, &new));
         ExitCode::FAILURE
     }
 }
 
-/// Notes the commit, for the way back.
+/// The commands that bring back functions that there were before, and take away those that are new.
+fn way_back(good: Option<&str>, old: &[&str], new: &[&str]) -> String {
+    let mut told = Vec::new();
+    if !old.is_empty() {
+        let good = good.map_or("<the commit that worked>", str::trim);
+        let only: Vec<String> = old.iter().map(|name| format!("--only {name}")).collect();
+        told.push(format!(
+            "The platform keeps no earlier versions. To go back to the last deployment that worked:\n  \
+             git worktree add ../before {good} && cp .env ../before && cd ../before && scripts/setup\n  \
+             ferry deploy {}",
+            only.join(" ")
+        ));
+    }
+    if !new.is_empty() {
+        let delete: Vec<String> =
+            new.iter().map(|name| format!("  supabase functions delete {name}")).collect();
+        told.push(format!("To go back, take away what is new:\n{}", delete.join("\n")));
+    }
+    told.push("Migrations and the Vault stay as they are: undo a migration by a new one.".to_owned());
+    told.join("\n")
+}
+
+/// Notes the commit, for the way back; unless it is not what was deployed.
 fn remember(project: &Path, good: &Path) {
-    let commit = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(project).output();
-    let Some(commit) = commit.ok().filter(|output| output.status.success()) else { return };
+    let git = |arguments: &[&str]| {
+        let output = Command::new("git").args(arguments).current_dir(project).output();
+        output.ok().filter(|output| output.status.success())
+    };
+    let Some(commit) = git(&["rev-parse", "HEAD"]) else { return };
+    if git(&["status", "--porcelain"]).is_none_or(|changes| !changes.stdout.is_empty()) {
+        let what = "some files are as no commit has them, so this deployment was not noted as a way back";
+        anstream::eprintln!("{} {what}", paint::warn("warning:"));
+        return;
+    }
     let folder = good.parent().map_or(Ok(()), std::fs::create_dir_all);
     if let Err(error) = folder.and_then(|()| std::fs::write(good, commit.stdout)) {
         anstream::eprintln!("{} the deployed commit was not noted: {error}", paint::warn("warning:"));
@@ -211,4 +242,49 @@ fn remember(project: &Path, good: &Path) {
 
 fn done(what: &str) {
     paint::line(format!("{} {what}", paint::good("done")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_commit_is_noted_where_it_is_what_was_deployed() {
+        let folder = std::env::temp_dir().join(format!("ferry-remember-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let git = |arguments: &[&str]| {
+            let who = ["-c", "user.name=a", "-c", "user.email=a@b.test", "-c", "commit.gpgsign=false"];
+            let done =
+                Command::new("git").args(who).args(arguments).current_dir(&folder).output().expect("git");
+            assert!(done.status.success(), "{done:?}");
+            String::from_utf8(done.stdout).expect("text")
+        };
+        git(&["init", "--quiet"]);
+        std::fs::write(folder.join("index.ts"), "1").expect("written");
+        git(&["add", "."]);
+        git(&["commit", "--quiet", "-m", "one"]);
+        let good = folder.join(".git/deployed");
+        remember(&folder, &good);
+        let noted = std::fs::read_to_string(&good).expect("noted");
+        assert_eq!(noted, git(&["rev-parse", "HEAD"]));
+
+        std::fs::write(folder.join("index.ts"), "2").expect("written");
+        std::fs::remove_file(&good).expect("removed");
+        remember(&folder, &good);
+        assert!(!good.exists(), "the commit has another index.ts");
+        std::fs::remove_dir_all(folder).expect("removed");
+    }
+
+    #[test]
+    fn the_way_back_brings_back_what_was_there_and_takes_away_what_was_not() {
+        let told = way_back(Some("abc123\n"), &["cache", "health"], &["greet"]);
+        for part in [
+            "git worktree add ../before abc123 &&",
+            "ferry deploy --only cache --only health\n",
+            "supabase functions delete greet",
+        ] {
+            assert!(told.contains(part), "{part} is not in {told}");
+        }
+        assert!(!way_back(None, &[], &["greet"]).contains("worktree"), "nothing was there before");
+    }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::Finding;
-use crate::commands::shims::{Shim, is_needed};
+use crate::commands::shims::Shim;
 use crate::remote::{Settings, read_file};
 use crate::stack::tools;
 
@@ -31,7 +31,7 @@ pub(super) fn secrets(project: &Path, shims: &[Shim], set: &mut Settings<'_>) ->
                 continue;
             }
             let mend = format!("set {name} in .env and run `ferry secrets push`");
-            findings.push(if is_needed(name) && hosted {
+            findings.push(if shim.needs(name) && hosted {
                 let what =
                     format!("{name} is named by its shim and set nowhere: calls that need it answer 500");
                 Finding::error("SECRET_UNSET", &shim.name, what, mend)

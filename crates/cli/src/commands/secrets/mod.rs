@@ -2,6 +2,7 @@
 //! what is set is compared by its digest, which the platform tells.
 
 mod envfile;
+mod named;
 mod rotate;
 mod source;
 
@@ -27,7 +28,7 @@ use crate::stack::vault;
   ferry secrets push --from-vault secret/ironferry/production
   ferry secrets rotate SERVICE_API_KEY                      a new key in place of the old one, no request lost
 
-The names are those that the shims of supabase/functions name. They come from the environment and .env, or from
+The names are those that the shims of supabase/functions name, the lists that they compute included. They come from the environment and .env, or from
 HashiCorp Vault (KV version 2; VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE), and go to the functions' secrets and, where
 a database is named, to its Vault: project_url and service_api_key. No value is printed.")]
 pub(super) enum Command {
@@ -101,13 +102,16 @@ impl State {
 impl Comparison {
     fn make(arguments: &Arguments, place: &Place, project: &Path) -> Result<Self> {
         let mut set = Settings::of(place);
-        let mut names: Vec<String> =
-            shims::read(project)?.into_iter().flat_map(|shim| shim.secrets).collect();
-        names.sort();
-        names.dedup();
-        let kept = match &arguments.from_vault {
-            Some(path) => block_on(source::from_vault(path, &names, &mut set))?,
-            None => source::from_settings(&names, &mut set)?,
+        let shims = shims::read(project)?;
+        let (names, kept) = if let Some(path) = &arguments.from_vault {
+            let mut kept = block_on(source::from_vault(path, &mut set))?;
+            let names = named::by_shims(project, &shims, &kept.keys().cloned().collect());
+            kept.retain(|name, _| names.contains(name));
+            (names, kept)
+        } else {
+            let names = named::by_shims(project, &shims, &set.names_of_file()?);
+            let kept = source::from_settings(&names, &mut set)?;
+            (names, kept)
         };
         let platform = Platform::find(arguments.project_ref.as_deref(), &mut set, project)?;
         let there = platform.secrets()?;
@@ -116,10 +120,16 @@ impl Comparison {
             (Some(_), Some(_)) => State::Differs,
             (Some(_), None) => State::Unset,
             (None, Some(_)) => State::OnlyThere,
-            (None, None) if shims::is_needed(name) => State::Nowhere,
+            (None, None) if shims.iter().any(|shim| shim.needs(name)) => State::Nowhere,
             (None, None) => State::Default,
         };
-        let states = names.iter().map(|name| (name.clone(), state(name))).collect();
+        // Of lists that are computed, what nobody set is not worth a line.
+        let is_written = |name: &String| shims.iter().any(|shim| shim.secrets.contains(name));
+        let states = names
+            .iter()
+            .map(|name| (name.clone(), state(name)))
+            .filter(|(name, state)| *state != State::Default || is_written(name))
+            .collect();
         let mut entries = Vec::new();
         entries.extend(
             set.get("SUPABASE_URL")?.map(|url| ("project_url", url.trim_end_matches('/').to_owned())),
@@ -128,7 +138,7 @@ impl Comparison {
             .get("SERVICE_API_KEY")
             .and_then(|keys| keys.split(',').map(str::trim).find(|key| !key.is_empty()));
         entries.extend(first.map(|key| ("service_api_key", key.to_owned())));
-        let vault = arguments.database.look_for(place)?.map(|url| (url, entries));
+        let vault = platform.database(&arguments.database, place)?.map(|url| (url, entries));
         Ok(Self { platform, kept, states, vault })
     }
 
@@ -187,6 +197,8 @@ impl Comparison {
             for name in &changed {
                 paint::line(format!("{} Vault {name}", paint::good("set")));
             }
+        } else {
+            paint::line(paint::faint("The database's Vault was not looked at: SUPABASE_DB_URL is not set."));
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -1,6 +1,6 @@
 //! Where secrets are kept: the environment and `.env`, or HashiCorp Vault.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +15,10 @@ use crate::remote::{Place, Settings};
 const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Those of the environment and `.env`.
-pub(super) fn from_settings(names: &[String], set: &mut Settings<'_>) -> Result<BTreeMap<String, String>> {
+pub(super) fn from_settings(
+    names: &BTreeSet<String>,
+    set: &mut Settings<'_>,
+) -> Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     for name in names {
         if let Some(value) = set.get(name)? {
@@ -25,15 +28,11 @@ pub(super) fn from_settings(names: &[String], set: &mut Settings<'_>) -> Result<
     Ok(found)
 }
 
-/// Those of one path of HashiCorp Vault. Names may be in small letters, as they often are there.
-pub(super) async fn from_vault(
-    path: &str,
-    names: &[String],
-    set: &mut Settings<'_>,
-) -> Result<BTreeMap<String, String>> {
+/// All of one path of HashiCorp Vault. Names may be in small letters, as they often are there.
+pub(super) async fn from_vault(path: &str, set: &mut Settings<'_>) -> Result<BTreeMap<String, String>> {
     let (stored, _) = HashiCorp::find(path, set)?.read().await?;
-    let wanted = |name: &String| Some((name.clone(), value_of(&stored, name)?.1.to_owned()));
-    Ok(names.iter().filter_map(wanted).collect())
+    let names = stored.keys().map(|name| name.to_uppercase());
+    Ok(names.filter_map(|name| Some((name.clone(), value_of(&stored, &name)?.1.to_owned()))).collect())
 }
 
 /// The name that it has there, and the value.
