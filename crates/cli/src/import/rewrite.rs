@@ -26,10 +26,22 @@ const SETTINGS: [&str; 13] = [
     "SELECT pg_catalog.set_config('search_path', '', false);",
 ];
 
-/// The statements of a dump, less what belongs to pg_dump's session.
+/// The statements of a dump, less what belongs to pg_dump's session. What stands in quotes, the body of a function
+/// or a text, is not looked at: its lines are the user's, blank ones too.
 pub(super) fn statements(dump: &str, members: &[Member]) -> String {
     let mut text = String::with_capacity(dump.len());
+    let mut quote = Quote::None;
     for line in dump.lines() {
+        let is_quoted = quote != Quote::None;
+        quote = quote.after(line);
+        if is_quoted {
+            text.extend([line, "\n"]);
+            continue;
+        }
+        // One blank line between statements is enough.
+        if line.is_empty() && (text.is_empty() || text.ends_with("\n\n")) {
+            continue;
+        }
         let is_session = SETTINGS.iter().any(|setting| line.starts_with(setting));
         let is_psql = line.starts_with("\\restrict ") || line.starts_with("\\unrestrict ");
         let is_comment = line == "--"
@@ -53,10 +65,69 @@ pub(super) fn statements(dump: &str, members: &[Member]) -> String {
     for member in members {
         text = replace_name(&text, &member.name, &member.becomes);
     }
-    while text.contains("\n\n\n") {
-        text = text.replace("\n\n\n", "\n\n");
-    }
     text.trim().to_owned() + "\n"
+}
+
+/// In which quotes a line ends.
+#[derive(Clone, PartialEq, Eq)]
+enum Quote {
+    None,
+    /// A text in `'`, a name in `"`; doubled ones end and begin at once.
+    Mark(char),
+    /// `$function$`, with its dollars.
+    Dollars(String),
+}
+
+impl Quote {
+    /// What it is behind this line.
+    fn after(self, line: &str) -> Self {
+        let (mut quote, mut rest, mut before) = (self, line, ' ');
+        loop {
+            quote = match quote {
+                Self::Mark(mark) => match rest.split_once(mark) {
+                    None => return Self::Mark(mark),
+                    Some((_, behind)) => {
+                        rest = behind;
+                        Self::None
+                    }
+                },
+                Self::Dollars(tag) => match rest.split_once(&tag) {
+                    None => return Self::Dollars(tag),
+                    Some((_, behind)) => {
+                        rest = behind;
+                        Self::None
+                    }
+                },
+                Self::None => {
+                    let Some(at) = rest.find(['\'', '"', '$', '-']) else { return Self::None };
+                    let (skipped, found) = rest.split_at(at);
+                    before = skipped.chars().next_back().unwrap_or(before);
+                    if found.starts_with("--") {
+                        return Self::None;
+                    }
+                    let mark = found.chars().next().unwrap_or_default();
+                    let tag = (mark == '$').then(|| tag(before, found)).flatten();
+                    rest = &found[tag.map_or(1, str::len)..];
+                    before = mark;
+                    match (tag, mark) {
+                        (Some(tag), _) => Self::Dollars(tag.to_owned()),
+                        (None, '\'' | '"') => Self::Mark(mark),
+                        _ => Self::None,
+                    }
+                }
+            };
+        }
+    }
+}
+
+/// `$$` or `$name$`, where it begins a quotation and is no part of a name or a parameter.
+fn tag(before: char, text: &str) -> Option<&str> {
+    let is_letter = |char: char| char.is_alphanumeric() || char == '_';
+    let end = text[1..].find(|char| !is_letter(char))? + 1;
+    let is_tag = text[end..].starts_with('$')
+        && !is_letter(before)
+        && !text[1..].starts_with(|char: char| char.is_ascii_digit());
+    is_tag.then(|| &text[..=end])
 }
 
 /// Replaces a name where it stands alone, and not as a part of a longer one.
@@ -91,6 +162,17 @@ mod tests {
         let wanted = "CREATE SCHEMA IF NOT EXISTS shop;\n\nCREATE TABLE shop.a (\n    id uuid DEFAULT extensions.uuid_generate_v4()\n);\n\
             CREATE FUNCTION shop.f() RETURNS void\n    AS $$\nSET search_path = x;\n-- a note\n$$;\n";
         assert_eq!(statements(dump, &members), wanted);
+    }
+
+    #[test]
+    fn what_stands_in_quotes_stays_letter_by_letter() {
+        let quoted = "CREATE FUNCTION public.f(a$b text) RETURNS void\n    AS $_$\nSET statement_timeout = '5s';\n--\n\n\n\n\
+            CREATE SCHEMA scratch;\nselect $1, '$_', $$it's$$;\n$_$;\n\n\
+            COMMENT ON TABLE public.\"it's\" IS 'one\n\n\n-- Name: it''s\nSET row_security = off;\n';\n";
+        assert_eq!(
+            statements(&format!("-- Name: it's; Type: TABLE\n{quoted}\n\n\nSET row_security = off;\n"), &[]),
+            quoted
+        );
     }
 
     #[test]
