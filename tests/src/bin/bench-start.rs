@@ -1,6 +1,7 @@
 //! How long a function takes from its process's start to its first reply, beside its twin in TypeScript,
 //! and what of it is the module.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -155,6 +156,7 @@ async fn main() -> Result<()> {
         module_table.row(module(pair, asked.rounds).await?);
         weigh(pair, &bundle, &mut size_table, &mut sizes).await?;
     }
+    module_sizes(&mut sizes).await?;
     std::fs::remove_dir_all(&bundles)?;
     lab.stop().await?;
     first.table(start_table);
@@ -339,6 +341,21 @@ async fn weigh(pair: &Pair, bundle: &Path, table: &mut Table, section: &mut Sect
     ]);
     let what = format!("{}: what is deployed, gzipped, against the twin", pair.function);
     section.target(&what, Bound::AtMost(1.0), ours.gzipped / theirs.gzipped, "×");
+    Ok(())
+}
+
+/// Every module is to be small, those without a twin too.
+async fn module_sizes(section: &mut Section) -> Result<()> {
+    let weights: BTreeMap<String, f64> =
+        script(&["run", "--quiet", "--allow-read", "benches/start/modules.ts"]).await?;
+    for (function, bytes) in weights {
+        section.target(
+            &format!("{function}: the module, gzipped"),
+            Bound::AtMost(120.0),
+            bytes / 1_000.0,
+            "kB",
+        );
+    }
     Ok(())
 }
 
