@@ -20,6 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 pub use justgiving::Page;
@@ -40,6 +41,8 @@ pub enum Trouble {
     Redirect,
     /// No answer for so many milliseconds, then the right one.
     Slow(u64),
+    /// No answer until the trouble is another one, then the right one.
+    Held,
     /// A body of so many bytes.
     Large(usize),
 }
@@ -57,6 +60,7 @@ struct State {
     page: Page,
     athlete: Athlete,
     trouble: Option<Trouble>,
+    changed: watch::Sender<()>,
     calls: Vec<String>,
     headers: Vec<HeaderMap>,
 }
@@ -97,7 +101,9 @@ impl Origins {
 
     /// Makes every answer fail, or all well again.
     pub fn trouble(&self, trouble: Option<Trouble>) {
-        lock(&self.shared).trouble = trouble;
+        let mut state = lock(&self.shared);
+        state.trouble = trouble;
+        state.changed.send_replace(());
     }
 
     /// `METHOD /path?query` of each call so far.
@@ -152,11 +158,11 @@ async fn answer(shared: Arc<Mutex<State>>, request: Request<Incoming>) -> Result
         headers: parts.headers,
         body,
     };
-    let (trouble, reply) = {
+    let (trouble, mut changed, reply) = {
         let mut state = lock(&shared);
         state.calls.push(format!("{} {}", asked.method, parts.uri));
         state.headers.push(asked.headers.clone());
-        (state.trouble, state.page_of(&asked))
+        (state.trouble, state.changed.subscribe(), state.page_of(&asked))
     };
     Ok(match trouble {
         None => reply,
@@ -175,6 +181,11 @@ async fn answer(shared: Arc<Mutex<State>>, request: Request<Incoming>) -> Result
         }
         Some(Trouble::Slow(ms)) => {
             tokio::time::sleep(Duration::from_millis(ms)).await;
+            reply
+        }
+        Some(Trouble::Held) => {
+            // Gone with its simulation, else.
+            let _ = changed.changed().await;
             reply
         }
         Some(Trouble::Large(bytes)) => {

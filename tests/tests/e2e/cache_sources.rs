@@ -1,8 +1,8 @@
 //! The cache's sources: what they send, what it makes of it, and that it asks no more than it may.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use ironferry_tests::origins::{Origins, Page};
 use serde_json::{Value, json};
 
@@ -19,7 +19,7 @@ async fn strava(cache: &Cache, origins: &Origins, more: Value) -> Result<()> {
         source.extend(more);
     }
     let reply = cache.put("/tracker/strava/source", &source).await?;
-    anyhow::ensure!(reply.status == 200, "{}", reply.json()?);
+    ensure!(reply.status == 200, "{}", reply.json()?);
     Ok(())
 }
 
@@ -69,10 +69,13 @@ async fn all_pages_of_strava_arrive_and_the_newest_refresh_token_is_kept_sealed(
     cache.restart().await?;
     assert_eq!(cache.send("POST", "/tracker/strava/refresh", &[], "").await?.status, 200);
     cache.lab.stack.start_part("postgres").await?;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    cache.send("POST", "/tick?wait=true", &[], "{}").await?;
     let db = cache.lab.db().await?;
-    assert_ne!(db.text("select credentials from public.cache_sources", &[]).await?, sealed);
+    let begun = Instant::now();
+    while db.text("select credentials from public.cache_sources", &[]).await? == sealed {
+        ensure!(begun.elapsed() < Duration::from_mins(1), "the newest token does not arrive");
+        cache.send("POST", "/tick?wait=true", &[], "{}").await?;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     std::fs::remove_dir_all(&cache.folder)?;
     cache.restart().await?;
     let reply = cache.send("POST", "/tracker/strava/refresh", &[], "").await?;
@@ -101,7 +104,7 @@ async fn the_read_limit_of_strava_ends_a_refresh_and_the_old_data_stays() -> Res
     let quarter =
         "select next_due_at <= date_bin('15 minutes', now(), '2000-01-01') + interval '15 minutes 5 seconds'
                    and consecutive_failures = 1 from public.cache_sources";
-    db.wait_for("the wait for the next quarter of an hour or the backoff", Duration::from_secs(1), quarter)
+    db.wait_for("the wait for the next quarter of an hour or the backoff", Duration::from_mins(1), quarter)
         .await?;
     assert_eq!(cache.get("/tracker/strava").await?.json()?["total_activities"], 300);
     cache.stop().await
@@ -129,7 +132,7 @@ async fn a_justgiving_page_becomes_the_fundraising_data_that_readers_know() -> R
     assert_eq!(one["message"], "Well done; it's \"great\"");
     let db = cache.lab.db().await?;
     let due = "select next_due_at between now() + interval '13 minutes' and now() + interval '15 minutes' from public.cache_sources";
-    db.wait_for("a quarter of an hour", Duration::from_secs(1), due).await?;
+    db.wait_for("a quarter of an hour", Duration::from_mins(1), due).await?;
     cache.stop().await
 }
 
@@ -183,6 +186,7 @@ async fn a_json_source_sends_its_secret_takes_a_part_and_goes_nowhere_inside() -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tick_of_cron_refreshes_what_is_due_and_nothing_else() -> Result<()> {
+    let begun = Instant::now();
     let cache = Cache::start("tick", &[]).await?;
     let db = cache.lab.db().await?;
     let origins = Origins::start().await?;
@@ -198,9 +202,9 @@ async fn a_tick_of_cron_refreshes_what_is_due_and_nothing_else() -> Result<()> {
     .await?;
     cache.lab.schedule(&db, "cache", "* * * * *").await?;
     let done = "select count(*) = 2 from public.cache_storage where data ->> 'name' = cache_type and cache_type <> 'three'";
-    db.wait_for("the tick", Duration::from_secs(90), done).await?;
+    db.wait_for("the tick", Duration::from_mins(3), done).await?;
     assert_eq!(origins.calls().len(), 2, "{:?}", origins.calls());
     let lag = db.count("select max(last_lag_seconds)::bigint from public.cache_sources", &[]).await?;
-    assert!(lag < 90, "{lag}");
+    assert!(lag <= i64::try_from(begun.elapsed().as_secs())?, "{lag}");
     cache.stop().await
 }
