@@ -186,7 +186,9 @@ Deno.test("a user's JWT is verified: signature, time, role, key and algorithm", 
 });
 
 Deno.test("time and random numbers come from the runtime", async () => {
-  assert(Math.abs(await json(get("/time")) - Date.now() / 1_000) < 5);
+  const before = Date.now() / 1_000;
+  const told = await json(get("/time"));
+  assert(told > before - 1 && told < Date.now() / 1_000 + 1, `${told}`);
   const [one, two] = [await json(get("/uuid")), await json(get("/uuid"))];
   assert(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/.test(one) && one !== two);
 });
@@ -216,7 +218,7 @@ Deno.test("a fetch that is slow, too large or refused fails with its reason", as
 Deno.test("a fetch that nobody waits for any more is aborted", async () => {
   const server = outside();
   assertEquals(await json(get(`/within?ms=30&url=${encodeURIComponent(`${server.url}/slow`)}`)), true);
-  for (let tries = 0; server.aborted() === 0 && tries < 100; tries++) {
+  for (let tries = 0; server.aborted() === 0 && tries < 6_000; tries++) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   assertEquals(server.aborted(), 1);
@@ -226,9 +228,9 @@ Deno.test("a fetch that nobody waits for any more is aborted", async () => {
 Deno.test("effects of one request run concurrently", async () => {
   const server = outside();
   const started = performance.now();
-  assertEquals(await json(get(`/fan?times=20&url=${encodeURIComponent(`${server.url}/slow?ms=100`)}`)), 20);
-  // One after the other would take 2,000 ms.
-  assert(performance.now() - started < 2_000, "they ran one after the other");
+  assertEquals(await json(get(`/fan?times=20&url=${encodeURIComponent(`${server.url}/slow?ms=1000`)}`)), 20);
+  // One after the other would take 20,000 ms.
+  assert(performance.now() - started < 20_000, "they ran one after the other");
   await server.stop();
 });
 
@@ -248,7 +250,7 @@ Deno.test("a module finishes what it must before its worker ends", async () => {
   await Deno.remove(note).catch(() => {});
   await get("/headers");
   globalThis.dispatchEvent(new Event("beforeunload"));
-  for (let waited = 0; waited < 50; waited++) {
+  for (let waited = 0; waited < 6_000; waited++) {
     await new Promise((resolve) => setTimeout(resolve, 10));
     if (await Deno.stat(note).then(() => true, () => false)) break;
   }

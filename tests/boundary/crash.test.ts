@@ -10,12 +10,14 @@ const get = (path: string, id = "crash-test") =>
   handle(new Request(`http://localhost/boundary${path}`, { headers: { "x-request-id": id } }));
 
 /** Runs while the shim's log is kept instead of printed. */
-async function withLog<T>(work: () => Promise<T>): Promise<[T, Record<string, string>[]]> {
+async function withLog<T>(
+  work: (kept: Record<string, string>[]) => Promise<T>,
+): Promise<[T, Record<string, string>[]]> {
   const kept: Record<string, string>[] = [];
   const print = console.error;
   console.error = (line: string) => kept.push(JSON.parse(line));
   try {
-    return [await work(), kept];
+    return [await work(kept), kept];
   } finally {
     console.error = print;
   }
@@ -43,15 +45,15 @@ for (const [how, others] of CRASHES) {
   Deno.test(`a crash (${how}) costs one request`, async () => {
     const [, log] = await withLog(async () => {
       const inFlight = [get("/sleep?ms=60"), get("/background?ms=60"), get("/sleep?ms=80")];
-      const reply = await within(20_000, get(`/crash?how=${how}`, `victim-${how}`));
+      const reply = await within(60_000, get(`/crash?how=${how}`, `victim-${how}`));
       assertEquals(reply.status, 500);
       const { success, code, request_id } = await reply.json();
       assertEquals([success, code, request_id], [false, "CRASHED", `victim-${how}`]);
 
-      const next = await within(1_000, get("/sleep?ms=1"));
+      const next = await within(60_000, get("/sleep?ms=1"));
       assertEquals([next.status, await next.json()], [200, "awake"]);
       for (const other of inFlight) {
-        const { status, body } = await within(2_000, other);
+        const { status, body } = await within(60_000, other);
         await body?.cancel();
         assert(status === 202 || others.includes(status), `another request got ${status}`);
       }
@@ -63,9 +65,11 @@ for (const [how, others] of CRASHES) {
 }
 
 Deno.test("a crash in the background leaves the reply as it was and is logged", async () => {
-  const [reply, log] = await withLog(async () => {
+  const [reply, log] = await withLog(async (kept) => {
     const reply = await get("/background?ms=5&crash", "behind");
-    await new Promise((resolve) => setTimeout(resolve, 40));
+    for (let tries = 0; kept.length === 0 && tries < 6_000; tries++) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
     return reply;
   });
   assertEquals([reply.status, await reply.json()], [202, "accepted"]);
@@ -74,7 +78,7 @@ Deno.test("a crash in the background leaves the reply as it was and is logged", 
 
 for (const how of ["at-once", "after-await", "bounds"]) {
   Deno.test(`a crash (${how}) in isolated work costs that work only`, async () => {
-    const [reply, log] = await withLog(() => within(2_000, get(`/isolated?how=${how}`, "inside")));
+    const [reply, log] = await withLog(() => within(60_000, get(`/isolated?how=${how}`, "inside")));
     assertEquals([reply.status, await reply.json()], [200, { code: "CRASHED", slept: true }]);
     assertEquals(log.map((line) => [line.event, line.request_id]), [["crashed", "inside"]]);
   });

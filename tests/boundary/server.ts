@@ -7,7 +7,7 @@ export function outside(): { url: string; aborted: () => number; stop: () => Pro
     const url = new URL(request.url);
     switch (url.pathname) {
       case "/slow": {
-        const wait = Number(url.searchParams.get("ms") ?? 1_000);
+        const wait = Number(url.searchParams.get("ms") ?? 60_000);
         const gone = new Promise<boolean>((resolve) => {
           const timer = setTimeout(() => resolve(false), wait);
           request.signal.addEventListener("abort", () => {
