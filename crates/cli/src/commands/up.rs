@@ -30,6 +30,9 @@ pub(super) struct Arguments {
     /// Do not run the functions
     #[arg(long)]
     no_functions: bool,
+    /// Do not run what pg_cron has scheduled
+    #[arg(long)]
+    no_jobs: bool,
     /// Also run the function in this folder (may be given several times)
     #[arg(long = "function", value_name = "FOLDER")]
     functions: Vec<PathBuf>,
@@ -76,6 +79,7 @@ pub(super) fn run(arguments: Arguments, options: Options, folder: &Folder) -> Re
         ports: if arguments.any_ports { Ports::Any } else { Ports::Usual },
         migrate: !arguments.no_migrate,
         functions: !arguments.no_functions,
+        jobs: !arguments.no_jobs,
         progress: Some(Arc::new(|text| {
             anstream::eprintln!("{} {text}", paint::faint("ferry"));
         })),

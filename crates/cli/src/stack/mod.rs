@@ -57,6 +57,8 @@ pub struct Options {
     pub migrate: bool,
     /// Whether to run functions.
     pub functions: bool,
+    /// Whether `pg_cron` runs what is scheduled.
+    pub jobs: bool,
     /// False: Postgres does not wait for the disk. Faster, and a power cut loses the database.
     pub durable: bool,
     /// Where databases are kept as they are after their migrations: the next one with the same begins as a copy,
@@ -89,6 +91,7 @@ impl Options {
             ports: Ports::Usual,
             migrate: true,
             functions: true,
+            jobs: true,
             durable: true,
             templates: None,
             reload: true,

@@ -107,7 +107,8 @@ impl Parts {
             return Ok(());
         }
         let started = match name {
-            POSTGRES => self.run_postgres(self.postgres.server()).await,
+            POSTGRES if self.options.jobs => self.run_postgres(self.postgres.server()).await,
+            POSTGRES => self.run_postgres(self.postgres.server_without_jobs()).await,
             REDIS => {
                 self.start_process(REDIS, redis::spec(self.folder.path(), self.redis_port)?, self.redis_port)
                     .await
