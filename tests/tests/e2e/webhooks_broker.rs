@@ -7,7 +7,7 @@ use ironferry_tests::alpaca::{Alpaca, Fault, KEY, SECRET};
 use ironferry_tests::lab::{Db, Lab};
 use serde_json::json;
 
-use super::webhooks::{Webhook, settled};
+use super::webhooks::{Webhook, comes_true, settled};
 
 async fn start(story: &str, broker: &Alpaca) -> Result<(Lab, Db, Webhook)> {
     let url = broker.url();
@@ -42,11 +42,11 @@ async fn lost_replies_place_each_order_once() -> Result<()> {
         broker.fail_next(fault);
         let reply = webhook.send(&lab, json!({ "ticker": "AAPL", "action": "buy", "quantity": 1, "id": 0, "alert_id": format!("n{number}") })).await?;
         assert_eq!(reply.status, 200);
-        settled(&db).await?;
+        settled(&lab, &db).await?;
         assert_eq!(broker.orders().len(), number + 1, "{fault:?}: {:?}", broker.asked());
     }
     let ended = "select count(*) = 6 from public.orders where status = 'filled' and filled_quantity = 1 and filled_avg_price = 100";
-    db.wait_for("six filled orders", Duration::from_secs(10), ended).await?;
+    comes_true(&lab, &db, "six filled orders", ended).await?;
     assert_eq!(
         db.text("select quantity::text from public.positions where not is_simulated", &[]).await?,
         "6"
@@ -61,9 +61,9 @@ async fn lost_replies_place_each_order_once() -> Result<()> {
     // What is held is sold, once, and the result noted.
     broker.fail_next([Fault::LostReply]);
     webhook.send(&lab, json!({ "ticker": "AAPL", "action": "sell", "market_position": "flat" })).await?;
-    settled(&db).await?;
+    settled(&lab, &db).await?;
     let noted = "select exists (select from public.trade_results where quantity = 6 and profit = 0 and not is_simulated)";
-    db.wait_for("the result", Duration::from_secs(10), noted).await?;
+    comes_true(&lab, &db, "the result", noted).await?;
     assert_eq!(broker.orders().len(), 7);
     lab.stop().await
 }
@@ -75,7 +75,7 @@ async fn refusals_are_final_and_recorded_in_the_brokers_words() -> Result<()> {
     // The engine would see this; the broker says it when the price has moved since.
     broker.set_buying_power(50_000);
     webhook.send(&lab, json!({ "ticker": "AAPL", "action": "buy", "quantity": 10 })).await?;
-    settled(&db).await?;
+    settled(&lab, &db).await?;
     let noted =
         "select concat_ws(' ', s.status, s.refusals #>> '{0,code}', o.status, o.error_code, o.error_message)
                  from public.webhook_signals as s join public.orders as o on o.signal_id = s.id";
@@ -97,7 +97,7 @@ async fn an_order_that_stands_is_followed_to_its_end() -> Result<()> {
     let (lab, db, webhook) = start("broker-open", &broker).await?;
     let alert = json!({ "ticker": "MSFT", "action": "buy", "order_type": "LIMIT", "limit_price": "99.999", "quantity": "4" });
     webhook.send(&lab, alert).await?;
-    settled(&db).await?;
+    settled(&lab, &db).await?;
     let order = broker.orders().pop().map(|order| (order.client_order_id, order.asked));
     let (id, asked) = order.unwrap_or_default();
     assert_eq!((&asked["type"], &asked["limit_price"]), (&json!("limit"), &json!("99.99")));
@@ -109,11 +109,11 @@ async fn an_order_that_stands_is_followed_to_its_end() -> Result<()> {
     sweep().await?;
     let part =
         "select exists (select from public.orders where status = 'partially_filled' and filled_quantity = 1)";
-    db.wait_for("a part", Duration::from_secs(10), part).await?;
+    comes_true(&lab, &db, "a part", part).await?;
     broker.fill(&id, 3, 9_994);
     sweep().await?;
     let whole = "select exists (select from public.orders where status = 'filled' and filled_avg_price = 99.93 and closed_at is not null)";
-    db.wait_for("the rest", Duration::from_secs(10), whole).await?;
+    comes_true(&lab, &db, "the rest", whole).await?;
     let fills = "select string_agg(trim_scale(quantity) || ' at ' || trim_scale(price), ', ' order by id) from public.order_events where event = 'fill'";
     assert_eq!(db.text(fills, &[]).await?, "1 at 99.9, 3 at 99.94");
     lab.stop().await
@@ -126,11 +126,11 @@ async fn a_broker_that_is_down_is_asked_again_and_the_order_is_placed_once() -> 
     broker.fail_next([Fault::Status(503); 3]);
     webhook.send(&lab, json!({ "ticker": "AAPL", "action": "buy", "quantity": 2 })).await?;
     let waiting = "select exists (select from public.webhook_signals where status = 'pending' and last_error is not null)";
-    db.wait_for("a later attempt", Duration::from_secs(10), waiting).await?;
+    db.wait_for("a later attempt", Duration::from_mins(1), waiting).await?;
     assert_eq!(broker.orders().len(), 0);
     db.run("update public.webhook_signals set next_attempt_at = now()").await?;
     lab.as_service("POST", "/receive-webhook/sweep", None, json!({})).await?;
-    settled(&db).await?;
+    settled(&lab, &db).await?;
     assert_eq!(broker.orders().len(), 1);
     assert_eq!(db.text("select status from public.webhook_signals", &[]).await?, "ordered");
     lab.stop().await
@@ -148,7 +148,7 @@ async fn what_is_to_be_canceled_is_waited_for_and_then_everything_is_sold_once()
         json!({ "ticker": "AAPL", "action": "close" }),
     ] {
         webhook.send(&lab, alert).await?;
-        settled(&db).await?;
+        settled(&lab, &db).await?;
     }
     let statuses = || broker.orders().into_iter().map(|order| order.status).collect::<Vec<_>>();
     assert_eq!(statuses(), ["filled", "canceled", "filled"]);
@@ -158,21 +158,21 @@ async fn what_is_to_be_canceled_is_waited_for_and_then_everything_is_sold_once()
     let entry =
         json!({ "ticker": "MSFT", "action": "buy", "type": "LIMIT", "limit_price": 99, "quantity": 4 });
     webhook.send(&lab, entry).await?;
-    settled(&db).await?;
+    settled(&lab, &db).await?;
     webhook.send(&lab, json!({ "ticker": "MSFT", "action": "close" })).await?;
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + Duration::from_mins(1);
     while !broker.asked().iter().any(|one| one.starts_with("DELETE") && one.ends_with('4')) {
         anyhow::ensure!(std::time::Instant::now() < deadline, "{:?}", broker.asked());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let entry = broker.orders().pop().map(|order| order.client_order_id).unwrap_or_default();
     broker.fill(&entry, 4, 9_900);
-    settled(&db).await?;
+    settled(&lab, &db).await?;
     assert_eq!(statuses()[3..], ["filled", "filled"]);
     let held =
         "select string_agg(concat_ws(' ', symbol, quantity), ', ' order by symbol) from public.positions";
     let nothing = format!("select ({held}) = 'AAPL 0, MSFT 0'");
-    db.wait_for("nothing held", Duration::from_secs(10), &nothing).await?;
+    comes_true(&lab, &db, "nothing held", &nothing).await?;
     assert_eq!(
         db.count("select count(*) from public.webhook_signals where status <> 'ordered'", &[]).await?,
         0
