@@ -71,7 +71,7 @@ async fn a_database_that_is_down_is_a_503_and_comes_back() -> Result<()> {
     assert_eq!(accepted.status, 202, "who does not wait learns it from the ledger and the log");
 
     lab.stack.start_part("postgres").await?;
-    for _ in 0..100 {
+    for _ in 0..600 {
         if status(&lab).await?.0 == 200 {
             return lab.stop().await;
         }
