@@ -41,6 +41,37 @@ async fn wait_for(lab: &Lab, name: &str, status: &str, limit: Duration) -> Resul
     }
 }
 
+/// Asks until this is the answer: a busy machine may be slow for a moment, which is told too.
+async fn wait_until(lab: &Lab, wanted: impl Fn(u16, &Value) -> bool) -> Result<(u16, Value)> {
+    let started = std::time::Instant::now();
+    loop {
+        let (code, said) = full(lab).await?;
+        if wanted(code, &said) {
+            return Ok((code, said));
+        }
+        ensure!(started.elapsed() < Duration::from_mins(1), "{code} {said}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Asks for the page until it says this.
+async fn wait_for_page(lab: &Lab, line: &str) -> Result<String> {
+    let started = std::time::Instant::now();
+    loop {
+        let (status, text) = page(lab).await?;
+        ensure!(status == 200, "{status} {text}");
+        if text.contains(line) {
+            return Ok(text);
+        }
+        ensure!(started.elapsed() < Duration::from_mins(1), "{line} is not in {text}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+fn is_healthy(code: u16, said: &Value) -> bool {
+    code == 200 && said["status"] == "healthy"
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_project_that_is_well_is_healthy_to_services_and_alive_to_everybody() -> Result<()> {
     let lab = Lab::start("health", &[("HEALTH_QUERY_SECONDS_DEGRADED", "1")]).await?;
@@ -55,8 +86,7 @@ async fn a_project_that_is_well_is_healthy_to_services_and_alive_to_everybody() 
         assert!(!String::from_utf8_lossy(&refused.body).contains("measured"));
     }
 
-    let (status, said) = full(&lab).await?;
-    assert_eq!((status, &said["status"]), (200, &json!("healthy")), "{said}");
+    let (_, said) = wait_until(&lab, is_healthy).await?;
     let newest = std::fs::read_dir(project().join("supabase/migrations"))?
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.split('_').next().map(str::to_owned))
         .max();
@@ -68,8 +98,7 @@ async fn a_project_that_is_well_is_healthy_to_services_and_alive_to_everybody() 
     assert_eq!(i64::try_from(listed)?, tables);
     assert!(said["measured"]["server"]["size_bytes"].as_u64() > Some(1_000_000));
 
-    let (status, text) = page(&lab).await?;
-    assert!(status == 200 && text.contains("\nironferry_health 0\n"), "{text}");
+    let text = wait_for_page(&lab, "\nironferry_health 0\n").await?;
     assert!(
         text.contains("ironferry_cron_job_active{job=\"collect-dex\"} 0"),
         "jobs of a lab are at rest: {text}"
@@ -78,14 +107,16 @@ async fn a_project_that_is_well_is_healthy_to_services_and_alive_to_everybody() 
     // Somebody forgets a transaction, which also locks a table.
     let forgotten = lab.db().await?;
     forgotten.run("begin; lock table public.companies in access exclusive mode").await?;
-    let (status, said) = wait_for(&lab, "queries", "degraded", Duration::from_secs(10)).await?;
-    assert_eq!((status, &said["status"]), (200, &json!("degraded")), "it works still: {said}");
+    let is_forgotten = |code, said: &Value| {
+        code == 200 && said["status"] == "degraded" && check(said, "queries").0 == "degraded"
+    };
+    let (_, said) = wait_until(&lab, is_forgotten).await?;
     assert!(check(&said, "queries").1.contains("idle in transaction"), "{said}");
     let (tables, problems) = check(&said, "tables");
     assert!(tables == "degraded" && problems.contains("companies cannot be read: 55P03"), "{said}");
     assert_eq!(said["checks"]["report"]["problems"][0].as_str().map(|text| &text[..5]), None, "{said}");
     forgotten.run("rollback").await?;
-    wait_for(&lab, "tables", "healthy", Duration::from_secs(5)).await?;
+    wait_for(&lab, "tables", "healthy", Duration::from_mins(1)).await?;
     lab.stop().await
 }
 
@@ -106,10 +137,10 @@ async fn without_its_database_the_function_lives_and_tells_what_it_knows() -> Re
     assert!(status == 200 && text.contains("\nironferry_health 2\n"), "{text}");
 
     lab.stack.start_part("postgres").await?;
-    wait_for(&lab, "database", "healthy", Duration::from_secs(20)).await?;
+    wait_for(&lab, "database", "healthy", Duration::from_mins(1)).await?;
     // Who worked for the database comes back after it.
-    let (status, said) = wait_for(&lab, "pg_net", "healthy", Duration::from_secs(20)).await?;
-    assert_eq!((status, &said["status"]), (200, &json!("healthy")), "{said}");
+    wait_for(&lab, "pg_net", "healthy", Duration::from_mins(1)).await?;
+    wait_until(&lab, is_healthy).await?;
     lab.stop().await
 }
 
@@ -118,17 +149,17 @@ async fn a_scheduled_job_that_fails_is_named_with_what_it_said() -> Result<()> {
     let lab = Lab::start("health-cron", &[("HEALTH_JOB_FAILURES_UNHEALTHY", "1")]).await?;
     let db = lab.db().await?;
     db.run("select cron.schedule('breaks', '* * * * *', 'select 1 / 0')").await?;
-    let (status, said) = wait_for(&lab, "pg_cron", "degraded", Duration::from_secs(90)).await?;
+    let (status, said) = wait_for(&lab, "pg_cron", "degraded", Duration::from_mins(3)).await?;
     assert_eq!(status, 200, "{said}");
     let problems = check(&said, "pg_cron").1;
     assert!(problems.contains("breaks failed") && problems.contains("division by zero"), "{said}");
     let text = page(&lab).await?.1;
     assert!(text.contains("ironferry_cron_job_failures_in_a_row{job=\"breaks\"} 1\n"), "{text}");
 
-    let (status, said) = wait_for(&lab, "pg_cron", "unhealthy", Duration::from_secs(90)).await?;
+    let (status, said) = wait_for(&lab, "pg_cron", "unhealthy", Duration::from_mins(3)).await?;
     assert_eq!(status, 503, "it failed again: {said}");
     db.run("select cron.unschedule('breaks')").await?;
-    wait_for(&lab, "pg_cron", "healthy", Duration::from_secs(5)).await?;
+    wait_for(&lab, "pg_cron", "healthy", Duration::from_mins(1)).await?;
     lab.stop().await
 }
 
@@ -145,16 +176,16 @@ async fn calls_that_pile_up_or_fail_show_in_pg_net() -> Result<()> {
             deaf.local_addr().map_or_else(|_| String::new(), |address| address.to_string())
         )
     };
-    db.run(&call(10, 4_000)).await?;
-    let (status, said) = wait_for(&lab, "pg_net", "degraded", Duration::from_secs(3)).await?;
+    db.run(&call(10, 20_000)).await?;
+    let (status, said) = wait_for(&lab, "pg_net", "degraded", Duration::from_mins(1)).await?;
     assert_eq!((status, &said["measured"]["pg_net"]["queued"]), (200, &json!(10)), "{said}");
     db.run(&call(15, 1_000)).await?;
-    let (status, said) = wait_for(&lab, "pg_net", "unhealthy", Duration::from_secs(3)).await?;
+    let (status, said) = wait_for(&lab, "pg_net", "unhealthy", Duration::from_mins(1)).await?;
     assert_eq!(status, 503, "{said}");
     assert!(page(&lab).await?.1.contains("ironferry_calls_queued 25\n"));
 
     // Then they have all timed out, which is told too.
-    db.wait_for("an empty queue", Duration::from_secs(20), "select count(*) = 0 from net.http_request_queue")
+    db.wait_for("an empty queue", Duration::from_mins(1), "select count(*) = 0 from net.http_request_queue")
         .await?;
     let (status, said) = full(&lab).await?;
     let (net, problems) = check(&said, "pg_net");
@@ -167,32 +198,31 @@ async fn calls_that_pile_up_or_fail_show_in_pg_net() -> Result<()> {
 async fn a_save_that_the_database_does_not_take_while_others_pass_is_seen() -> Result<()> {
     let settings = [("HEALTH_CACHE_PENDING_SECONDS_DEGRADED", "3"), ("CACHE_DATABASE_TIMEOUT_MS", "500")];
     let cache = Cache::start("unsaved", &settings).await?;
-    for name in ["stuck", "other"] {
-        assert_eq!(cache.put(&format!("/tracker/{name}"), &json!({ "n": 1 })).await?.status, 200);
-    }
-    // Somebody holds one row.
-    let db = cache.lab.db().await?;
-    db.run("begin; select from public.cache_storage where cache_type = 'stuck' for update").await?;
-    assert_eq!(cache.put("/tracker/stuck", &json!({ "n": 2 })).await?.status, 202);
-    let (code, said) = wait_for(&cache.lab, "cache", "degraded", Duration::from_secs(30)).await?;
-    let problems = check(&said, "cache").1;
-    assert!(code == 200 && problems.contains("1 saves wait for the database"), "{said}");
-    let page = page(&cache.lab).await?.1;
-    assert!(page.contains("ironferry_cache_pending 1\n"), "{page}");
-    // After a moment's rest of the connection another save passes.
-    let passed = async {
-        for _ in 0..50 {
-            if cache.put("/tracker/other", &json!({ "n": 3 })).await?.status == 200 {
+    let passes = async |name: &str, n: u8| {
+        for _ in 0..300 {
+            if cache.put(&format!("/tracker/{name}"), &json!({ "n": n })).await?.status == 200 {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
         anyhow::bail!("no save passes")
     };
-    passed.await?;
+    passes("stuck", 1).await?;
+    passes("other", 1).await?;
+    // Somebody holds one row.
+    let db = cache.lab.db().await?;
+    db.run("begin; select from public.cache_storage where cache_type = 'stuck' for update").await?;
+    assert_eq!(cache.put("/tracker/stuck", &json!({ "n": 2 })).await?.status, 202);
+    let (code, said) = wait_for(&cache.lab, "cache", "degraded", Duration::from_mins(1)).await?;
+    let problems = check(&said, "cache").1;
+    assert!(code == 200 && problems.contains("1 saves wait for the database"), "{said}");
+    let page = page(&cache.lab).await?.1;
+    assert!(page.contains("ironferry_cache_pending 1\n"), "{page}");
+    // After a moment's rest of the connection another save passes.
+    passes("other", 3).await?;
 
     db.run("commit").await?;
-    let (_, said) = wait_for(&cache.lab, "cache", "healthy", Duration::from_secs(30)).await?;
+    let (_, said) = wait_for(&cache.lab, "cache", "healthy", Duration::from_mins(1)).await?;
     assert_eq!(said["measured"]["cache"]["pending"], 0, "{said}");
     let kept =
         db.text("select data ->> 'n' from public.cache_storage where cache_type = 'stuck'", &[]).await?;
@@ -211,10 +241,10 @@ async fn a_collector_that_does_not_come_is_late() -> Result<()> {
             "update public.collection_state set next_due_at = now() - interval '{late} minutes'"
         ))
         .await?;
-        let (status, said) = full(&lab).await?;
-        assert_eq!((status, check(&said, "collector").0), (code, collector), "{late} minutes: {said}");
+        let is_told = |status, said: &Value| (status, check(said, "collector").0) == (code, collector);
+        wait_until(&lab, is_told).await.with_context(|| format!("{late} minutes, {collector}"))?;
     }
     db.run("update public.collection_state set leased_until = now() + interval '1 minute'").await?;
-    assert_eq!(full(&lab).await?.0, 200, "one that is being collected is not late");
+    wait_until(&lab, |status, _| status == 200).await.context("one that is being collected is not late")?;
     lab.stop().await
 }
