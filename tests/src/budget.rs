@@ -10,13 +10,18 @@ use crate::lab::project;
 /// What one operation needs, by what it needs.
 pub type Needs = BTreeMap<String, usize>;
 
+/// What a part of the budget permits, by operation.
+pub fn allowed(part: &str) -> Result<BTreeMap<String, Needs>> {
+    let path = project().join("tests/budget.json");
+    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let mut all: BTreeMap<String, BTreeMap<String, Needs>> = serde_json::from_str(&text)?;
+    all.remove(part).with_context(|| format!("{} has no {part}", path.display()))
+}
+
 /// Compares what was measured with a part of the budget: no operation may need more of anything, and one
 /// that needs less has its entry lowered, or the next who spends it would not be noticed.
 pub fn check(part: &str, measured: &BTreeMap<String, Needs>) -> Result<()> {
-    let path = project().join("tests/budget.json");
-    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-    let all: BTreeMap<String, BTreeMap<String, Needs>> = serde_json::from_str(&text)?;
-    let allowed = all.get(part).with_context(|| format!("{} has no {part}", path.display()))?;
+    let allowed = &allowed(part)?;
     ensure!(
         allowed == measured,
         "{part} differ from tests/budget.json. Is it meant? Then write there:\n\"{part}\": {}\nDifferent:\n{}",
