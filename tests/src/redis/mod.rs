@@ -73,7 +73,7 @@ impl Redis {
     }
 
     async fn wait(&self) -> Result<()> {
-        for _ in 0..100 {
+        for _ in 0..1_200 {
             if tokio::net::TcpStream::connect(("127.0.0.1", self.claim.port())).await.is_ok() {
                 return Ok(());
             }

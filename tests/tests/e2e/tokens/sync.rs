@@ -269,8 +269,8 @@ async fn pg_cron_syncs_and_its_calls_do_not_wait() -> Result<()> {
     fill(lab.stack.redis_url()).await?;
     lab.schedule(&db, "token-manager-sync", "* * * * *").await?;
     let synced = "select count(*) = 22 from public.tradovate_tokens where is_active";
-    db.wait_for("the sync of a tick", Duration::from_secs(75), synced).await?;
+    db.wait_for("the sync of a tick", Duration::from_mins(3), synced).await?;
     let actor = "select actor like 'pg_net%' from public.token_syncs limit 1";
-    db.wait_for("its actor", Duration::from_secs(1), actor).await?;
+    db.wait_for("its actor", Duration::from_mins(1), actor).await?;
     lab.stop().await
 }
