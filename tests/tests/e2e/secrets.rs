@@ -19,7 +19,7 @@ struct Project(PathBuf);
 
 impl Project {
     fn new(management: &Management) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("ironferry-secrets-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("ironferry-secrets-project-{}", std::process::id()));
         let function = folder.join("supabase/functions/one");
         std::fs::create_dir_all(&function)?;
         std::fs::write(

@@ -22,9 +22,9 @@ use tokio::task::JoinHandle;
 
 const FUNCTIONS: [&str; 6] =
     ["cache", "collect-bulk", "collect-dex", "health", "receive-webhook", "token-manager"];
-/// Workers of before answer for that long, and are waited for a little longer.
+/// Workers of before answer for that long, and are waited for longer.
 const LINGER: Duration = Duration::from_secs(2);
-const SETTLE: &str = "4";
+const SETTLE: &str = "8";
 const SERVICE_KEY: &str = "a-topsecret-service-key";
 const CREDENTIALS: &str = "k1:MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 const TOKENS: &str = "k7:MTEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";

@@ -47,6 +47,10 @@ impl Seen {
             self.failed.push(format!("{:?} {name}: {error:#}", self.start.elapsed()));
         }
     }
+
+    fn is_enough(&self) -> bool {
+        self.counted.len() == 7 && self.counted.values().all(|count| *count > 20)
+    }
 }
 
 impl Default for Seen {
@@ -212,6 +216,11 @@ impl Traffic {
 
     /// Ends it. All of it must have gone on, and nothing of it failed.
     pub(super) async fn end(self) -> Result<()> {
+        let start = Instant::now();
+        while !self.seen.lock().expect("not poisoned").is_enough() && start.elapsed() < Duration::from_mins(3)
+        {
+            tokio::time::sleep(PAUSE).await;
+        }
         self.stop.store(true, Ordering::Relaxed);
         for task in self.tasks {
             task.await?;
@@ -220,11 +229,7 @@ impl Traffic {
         let seen = self.seen.lock().expect("not poisoned");
         println!("{:?}", seen.counted);
         ensure!(seen.failed.is_empty(), "{} requests failed: {:#?}", seen.failed.len(), seen.failed);
-        ensure!(
-            seen.counted.len() == 7 && seen.counted.values().all(|count| *count > 20),
-            "{:?}",
-            seen.counted
-        );
+        ensure!(seen.is_enough(), "{:?}", seen.counted);
         Ok(())
     }
 }
