@@ -62,6 +62,8 @@ impl Lab {
 
     /// Starts a stack with these options, its state in the folder. Those for tests have its scheduled jobs at rest.
     pub async fn with(options: Options, folder: PathBuf) -> Result<Self> {
+        // A run that was killed may have had our process's number.
+        let _ = std::fs::remove_dir_all(&folder);
         let folder = Folder(folder);
         let stack = Stack::start(options).await?;
         let api = Client::new(stack.api_url());

@@ -22,6 +22,8 @@ struct Hosted {
 impl Hosted {
     async fn start(story: &str, secrets: &[(&str, &str)]) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("ironferry-{story}-{}", std::process::id()));
+        // A run that was killed may have had our process's number.
+        let _ = std::fs::remove_dir_all(&folder);
         let mut options = Options::for_tests(project(), &folder);
         options.migrate = false;
         options.function_env = vec![("SERVICE_API_KEY".to_owned(), KEY.to_owned())];

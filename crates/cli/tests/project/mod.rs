@@ -46,6 +46,8 @@ pub(crate) fn options() -> Result<Option<Options>> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let project = std::env::temp_dir().join(format!("ferry-test-{}-{number}", std::process::id()));
+    // A run that was killed may have had our process's number.
+    let _ = std::fs::remove_dir_all(&project);
     let write = |path: &str, text: &str| -> Result<()> {
         let path = project.join(path);
         std::fs::create_dir_all(path.parent().context("it has a parent")?)?;
