@@ -43,7 +43,7 @@ impl Scratch {
         let started = async {
             let postgres = prepare()?;
             postgres.initialise().await?;
-            let mut command = postgres.server().command();
+            let mut command = postgres.server(true).command();
             let child =
                 command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().context("starting postgres")?;
             anyhow::Ok((postgres, child))

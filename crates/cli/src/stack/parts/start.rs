@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use super::{GATEWAY, PG_NET, POSTGRES, Parts, REDIS, REST, lock};
 use crate::stack::config::Function;
 use crate::stack::gateway::{self, Gateway, Route};
+use crate::stack::postgres::Template;
 use crate::stack::process::{Process, Spec};
 use crate::stack::{functions, logs, migrations, pg_net, redis, reload, rest, tools, vault};
 
@@ -55,12 +56,12 @@ impl Parts {
     /// Of whoever made a database with these migrations first; without one, this is the first.
     async fn begin_as_copy(&self, templates: &Path) -> Result<()> {
         let project = self.options.migrate.then_some(self.project.as_path());
-        let template = self.postgres.template(templates, project)?;
+        let template = Template::of(&self.postgres, templates, project)?;
         let _lock = template.lock().await?;
         if template.is_made() {
             return template.copy();
         }
-        self.run_postgres(self.postgres.server_without_jobs()).await?;
+        self.run_postgres(false).await?;
         self.migrate().await?;
         // Else a tick takes part in whatever a test is about.
         self.postgres.rest_jobs().await?;
@@ -107,8 +108,7 @@ impl Parts {
             return Ok(());
         }
         let started = match name {
-            POSTGRES if self.options.jobs => self.run_postgres(self.postgres.server()).await,
-            POSTGRES => self.run_postgres(self.postgres.server_without_jobs()).await,
+            POSTGRES => self.run_postgres(self.options.jobs).await,
             REDIS => {
                 self.start_process(REDIS, redis::spec(self.folder.path(), self.redis_port)?, self.redis_port)
                     .await
@@ -126,9 +126,9 @@ impl Parts {
         started.with_context(|| format!("starting {name}"))
     }
 
-    async fn run_postgres(&self, server: Spec) -> Result<()> {
+    async fn run_postgres(&self, jobs: bool) -> Result<()> {
         self.postgres.initialise().await?;
-        let process = self.run(POSTGRES, server)?;
+        let process = self.run(POSTGRES, self.postgres.server(jobs))?;
         let ready = process.ready(POSTGRES_PATIENCE, || self.postgres.check()).await;
         self.explain(POSTGRES, ready)?;
         if self.postgres.is_new() { self.postgres.bootstrap().await } else { Ok(()) }

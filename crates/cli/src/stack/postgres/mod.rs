@@ -21,7 +21,7 @@ use super::files::write_if_changed;
 use super::keys::hex;
 use super::process::Spec;
 use super::tools::PostgresInstallation;
-use template::Template;
+pub(crate) use template::Template;
 pub(crate) use tree::root_for;
 
 /// Loaded into the server where installed; `pg_cron` must be.
@@ -168,13 +168,11 @@ impl Postgres {
         }
     }
 
-    pub(crate) fn server(&self) -> Spec {
-        self.spec("postgres", &["-D", &self.data().display().to_string()])
-    }
-
-    /// A server that runs no scheduled job.
-    pub(crate) fn server_without_jobs(&self) -> Spec {
-        self.spec("postgres", &["-D", &self.data().display().to_string(), "-c", "cron.max_running_jobs=0"])
+    /// The server, which runs scheduled jobs or none.
+    pub(crate) fn server(&self, jobs: bool) -> Spec {
+        let data = self.data().display().to_string();
+        let at_rest = ["-c", "cron.max_running_jobs=0"];
+        self.spec("postgres", &[&["-D", &*data][..], if jobs { &[] } else { &at_rest }].concat())
     }
 
     /// Switches scheduled jobs off, where there are any.
@@ -185,11 +183,6 @@ impl Postgres {
             admin.batch_execute("update cron.job set active = false").await?;
         }
         Ok(())
-    }
-
-    /// What a new database with the migrations of a project, or without any, may begin as.
-    pub(crate) fn template(&self, folder: &Path, project: Option<&Path>) -> Result<Template<'_>> {
-        Template::of(self, folder, project)
     }
 
     /// The connection string of a role.

@@ -16,13 +16,14 @@ use crate::stack::keys::hex;
 pub(crate) struct Template<'a> {
     postgres: &'a Postgres,
     folder: PathBuf,
-    /// Of its folder: what it is, and of what it was made.
-    name: String,
+    kind: &'static str,
+    /// Where it is: a folder that is named after what it was made of.
+    path: PathBuf,
 }
 
 impl<'a> Template<'a> {
     /// The one for everything that a new database of this project is made of.
-    pub(super) fn of(postgres: &'a Postgres, folder: &Path, project: Option<&Path>) -> Result<Self> {
+    pub(crate) fn of(postgres: &'a Postgres, folder: &Path, project: Option<&Path>) -> Result<Self> {
         let mut hash = Sha256::new().chain_update(made_of()).chain_update("jobs at rest");
         for path in [
             postgres.installation.programs.join("bin/postgres"),
@@ -42,9 +43,9 @@ impl<'a> Template<'a> {
             }
         }
         let kind = if project.is_some() { "migrated" } else { "empty" };
-        let name = format!("{kind}-{}", hex(&hash.finalize()[..8]));
+        let path = folder.join(format!("{kind}-{}", hex(&hash.finalize()[..8])));
         make_closed_folder(folder, 0o700)?;
-        Ok(Self { postgres, folder: folder.to_owned(), name })
+        Ok(Self { postgres, folder: folder.to_owned(), kind, path })
     }
 
     /// Waits until nobody else makes or copies one of these.
@@ -60,7 +61,7 @@ impl<'a> Template<'a> {
     }
 
     pub(crate) fn is_made(&self) -> bool {
-        self.folder.join(&self.name).exists()
+        self.path.exists()
     }
 
     /// Keeps the server's database, which was shut down, in the place of earlier ones of its kind. Not one whose
@@ -69,17 +70,16 @@ impl<'a> Template<'a> {
         if self.postgres.data().join("postmaster.pid").exists() {
             return Ok(());
         }
-        let kind = self.name.split('-').next().unwrap_or_default();
         for entry in fs::read_dir(&self.folder)?.flatten() {
-            if entry.file_name().to_str().is_some_and(|name| name.starts_with(kind)) {
+            if entry.file_name().to_str().is_some_and(|name| name.starts_with(self.kind)) {
                 fs::remove_dir_all(entry.path())?;
             }
         }
-        let draft = self.folder.join(format!("{kind}-draft"));
+        let draft = self.folder.join(format!("{}-draft", self.kind));
         copy_folder(&self.postgres.data(), &draft, &|_| Ok(()))?;
         // The server itself does not wait for the disk, and what is kept is used after a power cut, too.
         rustix::fs::syncfs(File::open(&draft)?)?;
-        fs::rename(&draft, self.folder.join(&self.name)).context("keeping the database for the next ones")
+        fs::rename(&draft, &self.path).context("keeping the database for the next ones")
     }
 
     /// Begins the server's database as a copy.
@@ -90,7 +90,7 @@ impl<'a> Template<'a> {
         for left in [&data, &draft] {
             let _ = fs::remove_dir_all(left);
         }
-        copy_folder(&self.folder.join(&self.name), &draft, &|path| self.postgres.own(path))?;
+        copy_folder(&self.path, &draft, &|path| self.postgres.own(path))?;
         fs::rename(&draft, &data).with_context(|| format!("making {}", data.display()))
     }
 }
