@@ -9,17 +9,11 @@ use std::time::{Duration, Instant};
 
 use ::ferry::stack::{Options, Stack};
 use anyhow::Result;
-use tokio_postgres::{Client, NoTls};
 
 use ferry::{Folder, Ran, ferry_with};
+use project::connect;
 
 const PATIENCE: Duration = Duration::from_mins(1);
-
-async fn connect(url: &str) -> Result<Client> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
-}
 
 /// The names in a folder; none where there is no folder.
 fn names(folder: &Path) -> Vec<String> {
@@ -86,13 +80,7 @@ fn ended(
     }
     let told = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill");
     assert!(told.success());
-    let output = child.wait_with_output().expect("it ends");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    Ran {
-        code: output.status.code().expect("it ended by itself"),
-        out: text(output.stdout),
-        err: text(output.stderr),
-    }
+    Ran::of(child.wait_with_output().expect("it ends"))
 }
 
 #[tokio::test(flavor = "multi_thread")]

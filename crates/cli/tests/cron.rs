@@ -9,7 +9,7 @@ use std::time::Duration;
 use ::ferry::stack::Stack;
 use anyhow::Result;
 use serde_json::Value;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use ferry::{Folder, ferry_with};
 
@@ -38,8 +38,7 @@ async fn stack() -> Result<Option<(Stack, Client, Folder)>> {
     let config = options.project.join("supabase/config.toml");
     std::fs::write(config, "[functions.probe]\nverify_jwt = false\n")?;
     let stack = Stack::start(options).await?;
-    let (client, connection) = tokio_postgres::connect(&stack.db_url(), NoTls).await?;
-    tokio::spawn(connection);
+    let client = project::connect(&stack.db_url()).await?;
     let active = client.query_one("select count(*) from cron.job where active", &[]).await?;
     assert_eq!(active.get::<_, i64>(0), 0, "jobs are at rest");
     Ok(Some((stack, client, folder)))
@@ -128,12 +127,7 @@ async fn a_chain_broken_at_each_link_says_where() -> Result<()> {
             run(3)
         ))
         .await?;
-    let answered = "select count(*) from net._http_response";
-    let start = std::time::Instant::now();
-    while client.query_one(answered, &[]).await?.get::<_, i64>(0) < 6 {
-        anyhow::ensure!(start.elapsed() < Duration::from_mins(1), "no answers");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    project::comes_true(&client, "select count(*) >= 6 from net._http_response").await?;
     // pg_net's worker is away from here on.
     stack.stop_part("pg_net").await?;
     tick(&client, "stuck", "probe").await?;

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use ::ferry::stack::{Options, Stack};
 use anyhow::Result;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use ferry::{Folder, Ran, ferry_with};
+use project::connect;
 
 const FOREIGN: &str = r#"
 create extension "uuid-ossp" with schema public;
@@ -44,12 +45,6 @@ update public.owners set favourite = (select min(id) from public.cars);
 insert into sales."Odd Name" select '2025-06-01', n from generate_series(1, 100) n;
 refresh materialized view sales.totals;
 "#;
-
-async fn connect(url: &str) -> Result<Client> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
-}
 
 /// The rows of the tables, by their content.
 async fn sums(client: &Client) -> Result<Vec<String>> {

@@ -8,24 +8,19 @@ use std::collections::BTreeSet;
 use ::ferry::stack::{Options, Stack};
 use anyhow::Result;
 use serde_json::Value;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::Client;
 
 use ferry::{Folder, Ran, ferry_with};
+use project::{comes_true, connect};
 
 /// A stack without functions, and with no migrations but these statements.
 async fn database(statements: &str) -> Result<Option<(Stack, Client, Folder)>> {
     let Some(options) = project::options()? else { return Ok(None) };
     let folder = Folder(options.project.clone());
     let stack = Stack::start(Options { functions: false, migrate: false, ..options }).await?;
-    let client = connect(&stack).await?;
+    let client = connect(&stack.db_url()).await?;
     client.batch_execute(statements).await?;
     Ok(Some((stack, client, folder)))
-}
-
-async fn connect(stack: &Stack) -> Result<Client> {
-    let (client, connection) = tokio_postgres::connect(&stack.db_url(), NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client)
 }
 
 async fn inspect(stack: &Stack, arguments: &[&str]) -> Ran {
@@ -118,15 +113,11 @@ async fn a_query_that_blocks_another_is_seen_and_ended() -> Result<()> {
     };
     blocker.batch_execute("begin; lock table public.locked").await?;
     let pid: i32 = blocker.query_one("select pg_backend_pid()", &[]).await?.get(0);
-    let waiting = connect(&stack).await?;
+    let waiting = connect(&stack.db_url()).await?;
     let waits = tokio::spawn(async move { waiting.batch_execute("select * from public.locked").await });
     let is_waiting = "select exists (select from pg_stat_activity
         where wait_event_type = 'Lock' and query = 'select * from public.locked')";
-    let start = std::time::Instant::now();
-    while !blocker.query_one(is_waiting, &[]).await?.get::<_, bool>(0) {
-        anyhow::ensure!(start.elapsed().as_secs() < 60, "nobody waits");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    comes_true(&blocker, is_waiting).await?;
 
     let seen = inspect(&stack, &["long-queries", "--longer", "0", "--json"]).await.json();
     let seen = seen["queries"].as_array().cloned().unwrap_or_default();

@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use ferry::stack::state::Folder;
 use ferry::stack::{Options, Stack};
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
-use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
-use tokio_postgres::NoTls;
+use tokio_postgres::{Client, NoTls};
 
 const ECHO: &str = r#"Deno.serve(async (request) => {
   const url = new URL(request.url);
@@ -130,8 +130,7 @@ impl Project {
 
     /// Asks until the answer, one JSON value, is the wanted one.
     pub(crate) async fn until(&self, query: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
-        let (client, connection) = tokio_postgres::connect(&self.stack.db_url(), NoTls).await?;
-        tokio::spawn(connection);
+        let client = connect(&self.stack.db_url()).await?;
         let start = Instant::now();
         loop {
             let answer: Value = client.query_one(query, &[]).await?.get(0);
@@ -146,6 +145,23 @@ impl Project {
     }
 }
 
+/// Connects; the connection ends with the client.
+pub(crate) async fn connect(url: &str) -> Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// Waits until a query that gives one boolean gives true.
+pub(crate) async fn comes_true(client: &Client, query: &str) -> Result<()> {
+    let start = Instant::now();
+    while !client.query_one(query, &[]).await?.get::<_, bool>(0) {
+        ensure!(start.elapsed() < Duration::from_mins(1), "not within a minute: {query}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
 /// Runs statements as role `postgres`.
 pub(crate) async fn run(stack: &Stack, statements: &str) -> Result<()> {
     let (client, connection) = tokio_postgres::connect(&stack.db_url(), NoTls).await?;
@@ -158,9 +174,7 @@ pub(crate) async fn run(stack: &Stack, statements: &str) -> Result<()> {
 
 /// The answer to a query, one JSON value, as the database's superuser.
 pub(crate) async fn ask(stack: &Stack, query: &str) -> Result<Value> {
-    let (client, connection) = tokio_postgres::connect(&stack.admin_db_url(), NoTls).await?;
-    tokio::spawn(connection);
-    Ok(client.query_one(query, &[]).await?.get(0))
+    Ok(connect(&stack.admin_db_url()).await?.query_one(query, &[]).await?.get(0))
 }
 
 pub(crate) async fn get(url: &str, headers: &[(&str, &str)]) -> Result<(u16, Value)> {
@@ -176,7 +190,7 @@ async fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> 
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let client = Client::builder(TokioExecutor::new()).build_http();
+    let client = legacy::Client::builder(TokioExecutor::new()).build_http();
     let response = client.request(request.body(Full::new(Bytes::from(body.to_owned())))?).await?;
     let status = response.status().as_u16();
     let body = response.into_body().collect().await?.to_bytes();
