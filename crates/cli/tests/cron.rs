@@ -127,7 +127,7 @@ async fn a_chain_broken_at_each_link_says_where() -> Result<()> {
             run(3)
         ))
         .await?;
-    project::comes_true(&client, "select count(*) >= 6 from net._http_response").await?;
+    project::comes_true(&stack, "select count(*) >= 6 from net._http_response").await?;
     // pg_net's worker is away from here on.
     stack.stop_part("pg_net").await?;
     tick(&client, "stuck", "probe").await?;

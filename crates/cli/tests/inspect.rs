@@ -117,7 +117,7 @@ async fn a_query_that_blocks_another_is_seen_and_ended() -> Result<()> {
     let waits = tokio::spawn(async move { waiting.batch_execute("select * from public.locked").await });
     let is_waiting = "select exists (select from pg_stat_activity
         where wait_event_type = 'Lock' and query = 'select * from public.locked')";
-    comes_true(&blocker, is_waiting).await?;
+    comes_true(&stack, is_waiting).await?;
 
     let seen = inspect(&stack, &["long-queries", "--longer", "0", "--json"]).await.json();
     let seen = seen["queries"].as_array().cloned().unwrap_or_default();

@@ -152,8 +152,10 @@ pub(crate) async fn connect(url: &str) -> Result<Client> {
     Ok(client)
 }
 
-/// Waits until a query that gives one boolean gives true.
-pub(crate) async fn comes_true(client: &Client, query: &str) -> Result<()> {
+/// Waits until a query that gives one boolean gives true. Its connection is its
+/// own: inside a transaction `pg_stat_activity` stays as it was first seen.
+pub(crate) async fn comes_true(stack: &Stack, query: &str) -> Result<()> {
+    let client = connect(&stack.db_url()).await?;
     let start = Instant::now();
     while !client.query_one(query, &[]).await?.get::<_, bool>(0) {
         ensure!(start.elapsed() < Duration::from_mins(1), "not within a minute: {query}");
