@@ -28,6 +28,7 @@ mod tokens;
 mod validate;
 mod warm;
 
+use futures_util::FutureExt as _;
 use ironferry::{Context, Error, Request, Response, Result, seal};
 use serde_json::json;
 
@@ -106,34 +107,35 @@ async fn route(
         record.cache_type.clear();
         admin::require_service(caller)
     };
+    // Boxed, all but reading is apart from this function, so that wasm-parts.json can name it.
     match (request.method().as_str(), path) {
         ("GET", []) => {
             operator(record)?;
-            admin::status(cx, settings, "").await
+            admin::status(cx, settings, "").boxed_local().await
         }
         ("GET", ["metrics"]) => {
             operator(record)?;
-            admin::metrics(request, cx, settings).await
+            admin::metrics(request, cx, settings).boxed_local().await
         }
         ("POST", ["tick"]) => {
             operator(record)?;
-            admin::tick(request, cx, settings).await
+            admin::tick(request, cx, settings).boxed_local().await
         }
         ("POST", ["rotate-key"]) => {
             operator(record)?;
-            seal::reseal(cx, sources::strava::KEYS, "cache").await
+            seal::reseal(cx, sources::strava::KEYS, "cache").boxed_local().await
         }
         ("POST", [project, "keys"]) => {
             operator(record)?;
-            admin::issue_key(request, cx, settings, project).await
+            admin::issue_key(request, cx, settings, project).boxed_local().await
         }
         ("DELETE", [project, "keys", name]) => {
             operator(record)?;
-            admin::revoke_key(cx, settings, project, name).await
+            admin::revoke_key(cx, settings, project, name).boxed_local().await
         }
         ("GET", [project]) => {
             record.operation = "ADMIN";
-            admin::status(cx, settings, project).await
+            admin::status(cx, settings, project).boxed_local().await
         }
         (method, [project, cache_type, verb @ ..]) => {
             let key = Key::new(project, cache_type)?;
@@ -142,23 +144,23 @@ async fn route(
                 ("GET", []) => get(request, cx, settings, record, &key).await,
                 ("PUT", []) => {
                     require_write(caller)?;
-                    put(request, cx, settings, record, &key).await
+                    put(request, cx, settings, record, &key).boxed_local().await
                 }
                 ("DELETE", []) => {
                     require_write(caller)?;
-                    delete(cx, settings, &key).await
+                    delete(cx, settings, &key).boxed_local().await
                 }
                 ("POST", ["refresh"]) => {
                     record.operation = "REFRESH";
                     require_write(caller)?;
-                    let found = refresh::run(cx, settings, &key, Why::Asked).await?;
+                    let found = refresh::run(cx, settings, &key, Why::Asked).boxed_local().await?;
                     record.size = found.entry.body.len();
                     reply::data(request, cx, record, &found)
                 }
                 ("PUT", ["source"]) => {
                     record.operation = "ADMIN";
                     admin::require_service(caller)?;
-                    admin::save_source(request, cx, settings, &key).await
+                    admin::save_source(request, cx, settings, &key).boxed_local().await
                 }
                 (_, []) => Err(Error::method_not_allowed("GET, PUT, DELETE")),
                 (_, ["refresh"]) => Err(Error::method_not_allowed("POST")),

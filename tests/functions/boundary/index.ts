@@ -1,10 +1,10 @@
-import { type Exports, handler } from "../../../supabase/functions/_shared/wasm.ts";
+import type { Exports, Packed } from "../../../supabase/functions/_shared/module.ts";
+import { handler } from "../../../supabase/functions/_shared/wasm.ts";
 import * as module from "./wasm/boundary.ts";
 
 /** The instances made so far, so that tests can look into them. */
 export const instances: (Exports & { inspect(): Record<string, number> })[] = [];
-const instantiate = (compiled: WebAssembly.Module) =>
-  instances[instances.push(module.instantiate(compiled)) - 1];
+const instantiate: Packed["instantiate"] = (link) => instances[instances.push(module.instantiate(link)) - 1];
 
 export const handle = handler({ ...module, instantiate }, {
   secrets: ["SUPABASE_URL", "SUPABASE_SECRET_KEYS", "SUPABASE_JWKS", "SERVICE_API_KEY", "TEST_KEY"],

@@ -143,7 +143,13 @@ async fn a_dry_run_changes_nothing_and_a_deployment_carries_the_module_and_is_tr
     assert_eq!(upload.metadata["verify_jwt"], json!(false));
     let index = &upload.files["supabase/functions/collect-dex/index.ts"];
     assert!(String::from_utf8_lossy(index).contains("./wasm/collect_dex.ts"));
-    for file in ["collect-dex/wasm/collect_dex.ts", "collect-dex/wasm/collect_dex.json", "_shared/wasm.ts"] {
+    for file in [
+        "collect-dex/wasm/collect_dex.ts",
+        "collect-dex/wasm/collect_dex.json",
+        "collect-dex/wasm/collect_dex.later.json",
+        "_shared/wasm.ts",
+        "_shared/module.ts",
+    ] {
         let file = format!("supabase/functions/{file}");
         assert!(upload.files[&file] == std::fs::read(project().join(&file))?, "{file} is what was built");
     }
