@@ -1,0 +1,64 @@
+-- What a run looks up, it finds by an index, also where the plans are made while the tables are empty or small.
+begin;
+\ir support/accounts.psql
+select plan(4);
+
+select tests.only_ours_are_due();
+select tests.create_company('north', 'anna');
+select tests.make_collectable('north');
+-- The planner believes that they stay as they are: without a row, or with so few that it reads all of them.
+analyze public.companies, public.machines, public.user_credentials, public.collection_state, public.collection_runs,
+    public.dex_captures, public.dex_intervals, public.dex_sales, public.dex_events, public.machine_states;
+
+create function tests.sound(dex_id bigint, captured_at text, around bigint[], intervals text) returns jsonb
+language sql as $$
+    select tests.capture(dex_id, 'CSA-north', captured_at, jsonb_build_object(
+        'parsed_data', '{"products": [], "events": [], "errors": ["EJB"], "temperatures": [], "coin_tubes": []}'::jsonb,
+        'sales', jsonb_build_object(
+            'around', around, 'intervals', intervals::jsonb,
+            'counters', jsonb_build_object('serial', 'SN1', 'lines', '[[null, "vends", 5, 500]]'::jsonb)
+        )
+    ));
+$$;
+
+-- One run from its first call to its last, and how often it read each table from end to end.
+create function tests.tables_read_whole() returns table (relname name, times bigint)
+language plpgsql as $$
+declare
+    v_run_id     constant uuid := tests.run_id(1);
+    v_company_id constant uuid := tests.company_id('north');
+    v_before     constant jsonb := (select jsonb_object_agg(stat.relname, stat.seq_scan) from pg_stat_xact_user_tables as stat);
+    v_captures   constant json := json_build_array(
+        tests.sound(10, '2026-11-20T08:00:00Z', '{}', '[]'),
+        tests.sound(20, '2026-11-20T18:00:00Z', '{10}', '[{"from": 10, "to": 20, "continuity": "continuous",
+            "sales": [[null, "vends", 9, 1350], ["10", "vends", 9, 1350]]}]')
+    );
+begin
+    perform public.collect_dex_claim(v_run_id, 'cron', 1, 150);
+    perform public.collect_dex_release(v_run_id, array[v_company_id]);
+    perform public.collect_dex_claim_one(v_run_id, 'manual', v_company_id, 150);
+    perform public.collect_dex_unseen(v_company_id, '{10, 20}');
+    perform public.collect_dex_around(v_company_id, v_captures);
+    perform public.collect_dex_store(v_company_id, v_captures);
+    perform public.collect_dex_finish(v_run_id, v_company_id, true, 2);
+    perform public.collect_dex_end(v_run_id, 'succeeded', '{"companiesProcessed": 1}');
+    return query
+    select stat.relname, stat.seq_scan - coalesce((v_before ->> stat.relname)::bigint, 0)
+    from pg_stat_xact_user_tables as stat
+    where stat.schemaname in ('public', 'private') and stat.seq_scan > coalesce((v_before ->> stat.relname)::bigint, 0);
+end;
+$$;
+
+select is_empty($$ select * from tests.tables_read_whole() order by relname $$, 'a run reads no table from end to end');
+select is(
+    (select count(*) from public.dex_captures where company_id = tests.company_id('north')), 2::bigint, 'it stored its captures'
+);
+select is(
+    (select count(*) from public.dex_sales where company_id = tests.company_id('north')), 1::bigint, 'and what they sold'
+);
+select is(
+    (select last_records from public.collection_state where company_id = tests.company_id('north')), 2, 'and was done'
+);
+
+select * from finish();
+rollback;
