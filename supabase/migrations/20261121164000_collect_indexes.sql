@@ -1,9 +1,8 @@
--- Postgres keeps a plan for as long as a session lasts. One that was made while a table was empty or small reads all of
--- it at each call, until autovacuum has counted its rows again: a first collection of many companies, or the first after
--- many were added, slowed down with each capture that it stored. Where the planner thought a plan for each call the
--- better one, it planned anew each time. All that a run looks up has an index, and its arguments change nothing in how
--- it is found: one plan, by index, is right always. What these functions call, and the checks of foreign keys, are
--- planned under their settings.
+-- Postgres keeps a plan for as long as a session lasts. One that was made for a table which was analyzed while it was
+-- empty or small reads all of it at each call, until autovacuum has counted its rows again: a collection of many
+-- companies slowed down with each capture that it stored. And where the planner held a plan for each call for the
+-- better one, it planned anew each time. All that a run looks up has an index, whatever the arguments: one plan, by
+-- index, is right always. What these functions call, and the checks of foreign keys, are planned under their settings.
 
 alter function public.collect_dex_claim(uuid, text, integer, integer)
     set enable_seqscan = off set plan_cache_mode = force_generic_plan;

@@ -1,7 +1,7 @@
 -- What a run looks up, it finds by an index of that, also where the plans are made while the tables are empty or small.
 begin;
 \ir support/accounts.psql
-select plan(5);
+select plan(6);
 
 select tests.only_ours_are_due();
 select tests.create_company('north', 'anna');
@@ -70,6 +70,12 @@ $$;
 create temporary table seen as select * from tests.run_once();
 select is_empty($$ select relname, scans from seen where scans > 0 $$, 'a run reads no table from end to end');
 select is_empty($$ select relname, rows_fetched from seen where rows_fetched >= 200 $$, 'nor by an index');
+-- `create or replace` would forget them.
+select is_empty(
+    $$ select proname from pg_proc where pronamespace = 'public'::regnamespace and proname like 'collect\_dex\_%'
+       and not coalesce(proconfig @> '{enable_seqscan=off, plan_cache_mode=force_generic_plan}', false) $$,
+    'all that a run calls is planned once and by index'
+);
 select is(
     (select count(*) from public.dex_captures where company_id = tests.company_id('north')), 2::bigint, 'it stored its captures'
 );

@@ -269,7 +269,8 @@ async fn collect(lab: &Lab, db: &Db, site: &Site, calls: &Calls, function: &str)
     while db.count(due, &[]).await? > 0 {
         calls_made += db.count(&tick, &[]).await?;
         // By their number: a call that is no longer queued may have made no claim yet, and so no run.
-        let ended = format!("select count(*) >= {calls_made} from public.collection_runs where status <> 'running'");
+        let ended =
+            format!("select count(*) >= {calls_made} from public.collection_runs where status <> 'running'");
         db.wait_for("the end of a tick", Duration::from_secs(170), &ended).await?;
         ensure!(started.elapsed() < Duration::from_mins(15), "not done in 15 minutes");
     }
