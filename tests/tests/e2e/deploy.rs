@@ -91,6 +91,7 @@ fn unbuilt(folder: &Path) -> Result<()> {
         "supabase/migrations",
         "tests",
         "wasm-budget.json",
+        "wasm-parts.json",
     ];
     for part in linked {
         std::os::unix::fs::symlink(project().join(part), folder.join(part))
