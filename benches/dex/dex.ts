@@ -9,7 +9,7 @@ const USAGE =
 
 const METHOD =
   "Captures made of those in `tests/captures`, read in one process by the same source natively and as wasm " +
-  "(compiled for size, as in the functions), and by a plain parser in TypeScript (`benches/dex/parser.ts`). Before " +
+  "(compiled as in the functions), and by a plain parser in TypeScript (`benches/dex/parser.ts`). Before " +
   "anything is timed, all three must give equal rows. In turns; ratios are round by round. Bytes go in and, of the last " +
   "stage, bytes of JSON come out. *Parse + CRC* is lines, envelope and verdict on the checksum; *interpret* is that and " +
   "every element by its meaning; *row as JSON* is that and the row that the collectors store. No DEX parser was found " +
