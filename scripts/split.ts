@@ -106,14 +106,14 @@ interface Parts {
 }
 
 function split(bytes: Uint8Array, own: string[], all: string[]): Parts {
-  const everything = bodies(read(bytes));
+  const rest = read(bytes);
+  const everything = bodies(rest);
   for (const path of own) {
     if (!everything.some(below([path]))) fail(`wasm-parts.json: nothing is called ${path}`);
   }
   const goes = everything.filter(below([...own, ...all]));
 
   // Without them, what can still be reached stays, and only what is called of them is called from there.
-  const rest = read(bytes);
   for (const name of goes) importInstead(rest, name, LATER, name);
   rest.runPasses(["remove-unused-module-elements"]);
   const stays = bodies(rest);
