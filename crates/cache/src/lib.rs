@@ -102,65 +102,81 @@ async fn route(
     caller: &Caller,
     path: &[&str],
 ) -> Result<Response> {
+    if let ("GET", [project, cache_type]) = (request.method().as_str(), path) {
+        let key = Key::new(project, cache_type)?;
+        record.about(&key);
+        return get(request, cx, settings, record, &key).await;
+    }
+    // Boxed, it is apart from this function, so that wasm-parts.json can name it.
+    seldom(request, cx, settings, record, caller, path).boxed_local().await
+}
+
+/// All but reading.
+async fn seldom(
+    request: &Request,
+    cx: &Context,
+    settings: &Settings,
+    record: &mut Record,
+    caller: &Caller,
+    path: &[&str],
+) -> Result<Response> {
     let operator = |record: &mut Record| {
         record.operation = "ADMIN";
         record.cache_type.clear();
         admin::require_service(caller)
     };
-    // Boxed, all but reading is apart from this function, so that wasm-parts.json can name it.
     match (request.method().as_str(), path) {
         ("GET", []) => {
             operator(record)?;
-            admin::status(cx, settings, "").boxed_local().await
+            admin::status(cx, settings, "").await
         }
         ("GET", ["metrics"]) => {
             operator(record)?;
-            admin::metrics(request, cx, settings).boxed_local().await
+            admin::metrics(request, cx, settings).await
         }
         ("POST", ["tick"]) => {
             operator(record)?;
-            admin::tick(request, cx, settings).boxed_local().await
+            admin::tick(request, cx, settings).await
         }
         ("POST", ["rotate-key"]) => {
             operator(record)?;
-            seal::reseal(cx, sources::strava::KEYS, "cache").boxed_local().await
+            seal::reseal(cx, sources::strava::KEYS, "cache").await
         }
         ("POST", [project, "keys"]) => {
             operator(record)?;
-            admin::issue_key(request, cx, settings, project).boxed_local().await
+            admin::issue_key(request, cx, settings, project).await
         }
         ("DELETE", [project, "keys", name]) => {
             operator(record)?;
-            admin::revoke_key(cx, settings, project, name).boxed_local().await
+            admin::revoke_key(cx, settings, project, name).await
         }
         ("GET", [project]) => {
             record.operation = "ADMIN";
-            admin::status(cx, settings, project).boxed_local().await
+            admin::status(cx, settings, project).await
         }
         (method, [project, cache_type, verb @ ..]) => {
             let key = Key::new(project, cache_type)?;
             record.about(&key);
             match (method, verb) {
-                ("GET", []) => get(request, cx, settings, record, &key).await,
                 ("PUT", []) => {
                     require_write(caller)?;
-                    put(request, cx, settings, record, &key).boxed_local().await
+                    put(request, cx, settings, record, &key).await
                 }
                 ("DELETE", []) => {
                     require_write(caller)?;
-                    delete(cx, settings, &key).boxed_local().await
+                    delete(cx, settings, &key).await
                 }
                 ("POST", ["refresh"]) => {
                     record.operation = "REFRESH";
                     require_write(caller)?;
-                    let found = refresh::run(cx, settings, &key, Why::Asked).boxed_local().await?;
+                    let found = refresh::run(cx, settings, &key, Why::Asked).await?;
                     record.size = found.entry.body.len();
                     reply::data(request, cx, record, &found)
                 }
                 ("PUT", ["source"]) => {
                     record.operation = "ADMIN";
                     admin::require_service(caller)?;
-                    admin::save_source(request, cx, settings, &key).boxed_local().await
+                    admin::save_source(request, cx, settings, &key).await
                 }
                 (_, []) => Err(Error::method_not_allowed("GET, PUT, DELETE")),
                 (_, ["refresh"]) => Err(Error::method_not_allowed("POST")),
