@@ -32,7 +32,9 @@ begin
     update public.tradovate_tokens set renew_claimed_until = now() + v_claimed_for
     where fingerprint = any (v_due[1:v_granted]) and is_active;
     update private.token_renewals
-    set calls = v_state.calls || array_fill(now(), array[least(v_granted, cardinality(v_due))]), paused_until = null, reason = null;
+    set calls = v_state.calls || array_fill(now(), array[least(v_granted, cardinality(v_due))]), paused_until = null, reason = null
+    -- The table has one row; hosted Postgres refuses an UPDATE without WHERE (safeupdate).
+    where true;
     select coalesce(json_agg(json_build_object(
         'fingerprint', claimed.fingerprint,
         'account_name', claimed.accounts[1],
@@ -129,6 +131,7 @@ language sql security definer set search_path = '' as $$
     update public.tradovate_tokens set renew_claimed_until = null where fingerprint = any (p_release);
     update private.token_renewals
     set paused_until = greatest(paused_until, now() + make_interval(secs => p_seconds)), reason = left(p_reason, 500)
+    where true
     returning paused_until;
 $$;
 comment on function public.token_renew_pause(integer, text, text[]) is
