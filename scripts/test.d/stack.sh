@@ -23,6 +23,35 @@ step_pgtap() { on_stack pgtap; }
 
 pgtap() { pg_prove --dbname "$DB_URL" --recurse --ext .sql supabase/tests; }
 
+step_catalog() {
+  released_chapters
+  on_stack catalog
+}
+
+# The schema is what supabase/catalog.txt says, so that a change to a chapter changes what it is meant to and nothing else.
+catalog() {
+  local file=supabase/catalog.txt new
+  new=$(mktemp)
+  psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --file supabase/tests/support/catalog.psql "$DB_URL" >"$new"
+  if [[ -n ${WRITE_CATALOG-} ]]; then
+    cat "$new" >"$file"
+  elif ! diff --unified=0 --show-function-line='^[a-z]' "$file" "$new"; then
+    echo "The schema differs from $file. Is that intended? Then: WRITE_CATALOG=1 scripts/test catalog"
+    return 1
+  fi
+  rm "$new"
+}
+
+# A migration that a tagged release contains is never changed: projects have applied it.
+released_chapters() {
+  local release
+  release=$(git describe --tags --abbrev=0 --match 'v[0-9]*' 2>/dev/null) || return 0
+  git diff --exit-code --stat --diff-filter=DMR "$release" -- supabase/migrations || {
+    echo "These migrations are part of $release: leave them as they are and add a new one."
+    return 1
+  }
+}
+
 step_rows() { on_stack rows; }
 
 # What the crates name of the schema is what the migrations make.

@@ -1,5 +1,5 @@
 //! Speaks to Postgres: one RPC a verb, each atomic. The SQL is in
-//! `supabase/migrations/*_collect_dex.sql`, `rows` has their names, arguments and rows. What is absent is
+//! `supabase/migrations/*_dex_functions.sql`, `rows` has their names, arguments and rows. What is absent is
 //! left out of the arguments and has a default there.
 
 use ironferry::{Context, Error, Result};

@@ -1,5 +1,5 @@
 //! Speaks to Postgres: one RPC a verb, each atomic. The SQL is in
-//! `supabase/migrations/*_receive_webhook.sql`, `rows` has their names and arguments. What is absent is left
+//! `supabase/migrations/*_receive_webhook_functions.sql`, `rows` has their names and arguments. What is absent is left
 //! out of the arguments and has a default there.
 
 use ironferry::{Context, Raw, Result};

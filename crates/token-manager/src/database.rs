@@ -1,4 +1,4 @@
-//! Speaks to Postgres: one RPC a verb, each atomic. The SQL is in `supabase/migrations/*_token_manager*.sql`,
+//! Speaks to Postgres: one RPC a verb, each atomic. The SQL is in `supabase/migrations/*_token_manager_functions.sql`,
 //! `rows` has their names and arguments. What is absent is left out and has a default there.
 
 use ironferry::{Context, Error, Raw, Result};

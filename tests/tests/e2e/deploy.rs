@@ -117,7 +117,7 @@ async fn a_dry_run_changes_nothing_and_a_deployment_carries_the_module_and_is_tr
     let dry = hosted.deploy(&["--dry-run"]).await?;
     ensure!(dry.status.success(), "{}", told(&dry));
     let said = told(&dry);
-    for part in ["20261121090000", "project_url, service_api_key", "collect-dex (new)", "Nothing was changed"]
+    for part in ["20261129090000", "project_url, service_api_key", "collect-dex (new)", "Nothing was changed"]
     {
         assert!(said.contains(part), "{part} is not in {said}");
     }

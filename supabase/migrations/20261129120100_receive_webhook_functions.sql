@@ -1,14 +1,17 @@
--- From the alert to the result, one atomic function a verb. Numbers go in and out as text: JSON readers
--- make floating point numbers of what is bare.
+-- From the alert to the result: one atomic function a verb. Numbers go in and out as text: JSON readers
+-- turn bare numbers into floating point.
 
+-- The function verified the alert against a copy of the webhook. This call compares the copy's version where it
+-- stores the alert: one query an alert instead of two.
 create function public.receive_webhook_record(
-    p_config_id     uuid,
-    p_payload       jsonb,
-    p_signal        jsonb,
-    p_content_hash  text,
-    p_dedupe_key    text default null,
-    p_price         text default null,
-    p_alert_at      timestamptz default null
+    p_config_id       uuid,
+    p_payload         jsonb,
+    p_signal          jsonb,
+    p_content_hash    text,
+    p_dedupe_key      text default null,
+    p_price           text default null,
+    p_alert_at        timestamptz default null,
+    p_config_version  timestamptz default null
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -28,6 +31,9 @@ begin
     if v_config.id is null or not v_config.is_active then
         return jsonb_build_object('outcome', 'inactive');
     end if;
+    if p_config_version <> v_config.updated_at then
+        return jsonb_build_object('outcome', 'changed');
+    end if;
     v_now := clock_timestamp();
 
     if p_dedupe_key is not null then
@@ -41,7 +47,10 @@ begin
     end if;
     if v_earlier.id is not null then
         return jsonb_build_object(
-            'outcome', 'duplicate', 'signal_id', v_earlier.id, 'user_id', v_earlier.user_id, 'status', v_earlier.status
+            'outcome', 'duplicate', 'signal_id', v_earlier.id, 'user_id', v_earlier.user_id, 'status', v_earlier.status,
+            'is_busy', v_earlier.finished_at is not null or v_earlier.next_attempt_at > v_now or exists (
+                select from private.trading_turns where user_id = v_earlier.user_id and leased_until > v_now
+            )
         );
     end if;
 
@@ -73,8 +82,14 @@ begin
     );
 end;
 $$;
-comment on function public.receive_webhook_record(uuid, jsonb, jsonb, text, text, text, timestamptz) is
-    'Stores an alert once: accepted, duplicate, limited (with retry_after in seconds) or inactive. is_busy: somebody is at the owner''s signals and will come to this one.';
+comment on function public.receive_webhook_record(uuid, jsonb, jsonb, text, text, text, timestamptz, timestamptz) is
+    'Stores an alert once: accepted, duplicate, limited (with retry_after in seconds), inactive, or changed: the webhook is of another version than the caller verified the alert by. is_busy: somebody is at the owner''s signals and will come to this one, or it is not due.';
+revoke execute on function
+    public.receive_webhook_record(uuid, jsonb, jsonb, text, text, text, timestamptz, timestamptz)
+from public, anon, authenticated, service_role;
+grant execute on function
+    public.receive_webhook_record(uuid, jsonb, jsonb, text, text, text, timestamptz, timestamptz)
+to service_role;
 
 -- What decisions are made from. Orders in simulation and real ones do not count together.
 create function private.trading_context(p_signal public.webhook_signals, p_simulation boolean) returns jsonb
@@ -132,7 +147,8 @@ begin
             ) from public.orders
             where user_id = p_signal.user_id and role = 'entry' and is_simulated = v_simulated
               and signal_id is distinct from p_signal.id and status not in ('refused', 'rejected', 'lost')
-              and (created_at > v_day or created_at > now() - interval '7 days' and symbol = p_signal.symbol)
+              -- A cooldown is a week at the most; what is open counts to the position, however old.
+              and (created_at > v_day or symbol = p_signal.symbol and (created_at > now() - interval '7 days' or closed_at is null))
         ),
         'held', (
             select jsonb_build_object(
@@ -166,6 +182,8 @@ begin
 end;
 $$;
 comment on function private.trading_context(public.webhook_signals, boolean) is 'A signal with all that its decision is made from.';
+revoke execute on function private.trading_context(public.webhook_signals, boolean)
+    from public, anon, authenticated, service_role;
 
 create function private.order_json(p_order public.orders) returns jsonb
 language sql volatile set search_path = '' as $$
@@ -179,11 +197,25 @@ language sql volatile set search_path = '' as $$
         'reference_price', p_order.reference_price::text, 'status', p_order.status,
         'filled_quantity', p_order.filled_quantity::text, 'filled_avg_price', p_order.filled_avg_price::text,
         'closed', p_order.closed_at is not null,
-        'age_seconds', extract(epoch from clock_timestamp() - p_order.created_at)::integer
+        'age_seconds', extract(epoch from clock_timestamp() - p_order.created_at)::integer,
+        'config_id', p_order.config_id,
+        'account', coalesce(p_order.account, (
+            select entry.account from public.orders as entry where entry.id = p_order.parent_order_id
+        )),
+        'own', (
+            select jsonb_build_object(
+                'alpaca_api_key_sealed', config.alpaca_api_key_sealed,
+                'alpaca_api_secret_sealed', config.alpaca_api_secret_sealed,
+                'alpaca_api_url', config.alpaca_api_url
+            ) from public.webhook_configs as config where config.id = p_order.config_id and not p_order.is_simulated
+        )
     );
 $$;
-comment on function private.order_json(public.orders) is 'An order as the function reads it.';
+comment on function private.order_json(public.orders) is
+    'An order as the function reads it, with the account it was sent to and the keys that its webhook has by now.';
+revoke execute on function private.order_json(public.orders) from public, anon, authenticated, service_role;
 
+-- An alert that waits, for the broker or for a later attempt, is not overtaken by the next one of its symbol.
 create function public.receive_webhook_next(
     p_user_id uuid, p_lease_id uuid, p_lease_seconds integer, p_simulation boolean, p_most_attempts integer default 10
 ) returns jsonb
@@ -201,9 +233,16 @@ begin
         return null;
     end if;
     loop
-        select * into v_signal from public.webhook_signals
+        select * into v_signal from public.webhook_signals as one
         where user_id = p_user_id and status in ('pending', 'processing') and next_attempt_at <= clock_timestamp()
           and (leased_until is null or leased_until <= clock_timestamp() or lease_id is distinct from p_lease_id)
+          -- Else the close finds nothing, and the buy that waited comes after it.
+          and received_at <= (
+              select earliest.received_at from public.webhook_signals as earliest
+              where earliest.user_id = p_user_id and earliest.status in ('pending', 'processing')
+                and earliest.symbol = one.symbol
+              order by earliest.received_at limit 1
+          )
         order by received_at limit 1;
         exit when v_signal.id is null or v_signal.attempts < p_most_attempts;
         -- What was taken up so often ended without a word each time, or the broker never answered.
@@ -228,7 +267,10 @@ begin
 end;
 $$;
 comment on function public.receive_webhook_next(uuid, uuid, integer, boolean, integer) is
-    'Takes or keeps the owner''s turn and gives the oldest signal that is due with all that its decision is made from; without one, gives the turn back. Null when another has the turn.';
+    'Takes or keeps the owner''s turn and gives the oldest signal that is due, and before which none of its symbol waits, with all that its decision is made from; without one, gives the turn back. Null when another has the turn.';
+revoke execute on function public.receive_webhook_next(uuid, uuid, integer, boolean, integer)
+    from public, anon, authenticated, service_role;
+grant execute on function public.receive_webhook_next(uuid, uuid, integer, boolean, integer) to service_role;
 
 create function public.receive_webhook_yield(p_user_id uuid, p_lease_id uuid) returns void
 language sql security definer set search_path = '' as $$
@@ -236,6 +278,8 @@ language sql security definer set search_path = '' as $$
     where user_id = p_user_id and lease_id = p_lease_id;
 $$;
 comment on function public.receive_webhook_yield(uuid, uuid) is 'Gives the turn back though signals may be left.';
+revoke execute on function public.receive_webhook_yield(uuid, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.receive_webhook_yield(uuid, uuid) to service_role;
 
 create function private.notify(
     p_config_id uuid, p_user_id uuid, p_signal_id uuid, p_event text, p_body jsonb
@@ -253,6 +297,8 @@ language sql security definer set search_path = '' as $$
       end = 'true';
 $$;
 comment on function private.notify(uuid, uuid, uuid, text, jsonb) is 'Puts a notification into the outbox where the preferences ask for it.';
+revoke execute on function private.notify(uuid, uuid, uuid, text, jsonb)
+    from public, anon, authenticated, service_role;
 
 create function private.signal_end(p_signal_id uuid, p_status text, p_refusals jsonb, p_reasons jsonb) returns void
 language plpgsql security definer set search_path = '' as $$
@@ -274,6 +320,8 @@ begin
 end;
 $$;
 comment on function private.signal_end(uuid, text, jsonb, jsonb) is 'Ends a signal, once.';
+revoke execute on function private.signal_end(uuid, text, jsonb, jsonb)
+    from public, anon, authenticated, service_role;
 
 create function public.receive_webhook_finish(
     p_signal_id uuid, p_lease_id uuid, p_status text, p_refusals jsonb default null, p_reasons jsonb default null
@@ -292,20 +340,29 @@ end;
 $$;
 comment on function public.receive_webhook_finish(uuid, uuid, text, jsonb, jsonb) is
     'Ends a signal as ordered, refused or failed. False when another has it by now; then nothing changes.';
+revoke execute on function public.receive_webhook_finish(uuid, uuid, text, jsonb, jsonb)
+    from public, anon, authenticated, service_role;
+grant execute on function public.receive_webhook_finish(uuid, uuid, text, jsonb, jsonb) to service_role;
 
+-- Waiting for the broker to finish what it was asked for is no failed attempt.
 create function public.receive_webhook_later(
-    p_signal_id uuid, p_lease_id uuid, p_after_seconds integer, p_error text
+    p_signal_id uuid, p_lease_id uuid, p_after_seconds integer, p_error text, p_is_attempt boolean default true
 ) returns boolean
 language plpgsql security definer set search_path = '' as $$
 begin
     update public.webhook_signals
     set status = 'pending', lease_id = null, leased_until = null, last_error = left(p_error, 1000),
+        attempts = attempts - case when p_is_attempt then 0 else 1 end,
         next_attempt_at = clock_timestamp() + make_interval(secs => greatest(p_after_seconds, 0))
     where id = p_signal_id and lease_id = p_lease_id and finished_at is null;
     return found;
 end;
 $$;
-comment on function public.receive_webhook_later(uuid, uuid, integer, text) is 'Leaves a signal for a later attempt.';
+comment on function public.receive_webhook_later(uuid, uuid, integer, text, boolean) is
+    'Leaves a signal for a later attempt. What is no attempt does not count to those after which a signal is given up.';
+revoke execute on function public.receive_webhook_later(uuid, uuid, integer, text, boolean)
+    from public, anon, authenticated, service_role;
+grant execute on function public.receive_webhook_later(uuid, uuid, integer, text, boolean) to service_role;
 
 create function private.order_fill(p_order public.orders, p_quantity numeric, p_price numeric) returns void
 language plpgsql security definer set search_path = '' as $$
@@ -349,6 +406,8 @@ end;
 $$;
 comment on function private.order_fill(public.orders, numeric, numeric) is
     'Adds a fill to the position; what it closes of it becomes a trade result.';
+revoke execute on function private.order_fill(public.orders, numeric, numeric)
+    from public, anon, authenticated, service_role;
 
 create function private.order_settle(p_order_id uuid, p_state jsonb) returns void
 language plpgsql security definer set search_path = '' as $$
@@ -443,10 +502,11 @@ end;
 $$;
 comment on function private.order_settle(uuid, jsonb) is
     'Brings an order to the state that the broker tells: fills, legs, events, results. Old news changes nothing.';
+revoke execute on function private.order_settle(uuid, jsonb) from public, anon, authenticated, service_role;
 
 create function public.receive_webhook_place(
     p_signal_id uuid, p_lease_id uuid, p_client_order_id text, p_simulated boolean, p_order jsonb, p_reasons jsonb,
-    p_state jsonb default null
+    p_state jsonb default null, p_account text default null
 ) returns uuid
 language plpgsql security definer set search_path = '' as $$
 declare
@@ -461,11 +521,11 @@ begin
         return null;
     end if;
     insert into public.orders (
-        signal_id, config_id, user_id, client_order_id, is_simulated, role, symbol, asset_class, side, order_type, quantity,
-        limit_price, stop_price, trail_price, trail_percent, time_in_force, stop_loss, take_profit, reference_price,
-        next_check_at
+        signal_id, config_id, user_id, client_order_id, is_simulated, account, role, symbol, asset_class, side, order_type,
+        quantity, limit_price, stop_price, trail_price, trail_percent, time_in_force, stop_loss, take_profit,
+        reference_price, next_check_at
     ) values (
-        v_signal.id, v_signal.config_id, v_signal.user_id, p_client_order_id, p_simulated, p_order ->> 'intent',
+        v_signal.id, v_signal.config_id, v_signal.user_id, p_client_order_id, p_simulated, p_account, p_order ->> 'intent',
         p_order #>> '{symbol,name}', p_order #>> '{symbol,class}', p_order ->> 'side', p_order ->> 'order_type',
         (p_order ->> 'quantity')::numeric, (p_order ->> 'limit_price')::numeric, (p_order ->> 'stop_price')::numeric,
         (p_order #>> '{trail,price}')::numeric, (p_order #>> '{trail,percent}')::numeric, p_order ->> 'time_in_force',
@@ -489,14 +549,20 @@ begin
     return v_order_id;
 end;
 $$;
-comment on function public.receive_webhook_place(uuid, uuid, text, boolean, jsonb, jsonb, jsonb) is
-    'Notes an order before the broker is asked; with a state, as in simulation, its outcome too. The order''s id; null when another has the signal.';
+comment on function public.receive_webhook_place(uuid, uuid, text, boolean, jsonb, jsonb, jsonb, text) is
+    'Notes an order and its account before the broker is asked; with a state, as in simulation, its outcome too. The order''s id; null when another has the signal.';
+revoke execute on function public.receive_webhook_place(uuid, uuid, text, boolean, jsonb, jsonb, jsonb, text)
+    from public, anon, authenticated, service_role;
+grant execute on function public.receive_webhook_place(uuid, uuid, text, boolean, jsonb, jsonb, jsonb, text)
+    to service_role;
 
 create function public.receive_webhook_settle(p_order_id uuid, p_state jsonb) returns void
 language sql security definer set search_path = '' as $$
     select private.order_settle(p_order_id, p_state);
 $$;
 comment on function public.receive_webhook_settle(uuid, jsonb) is 'Notes what the broker says of an order.';
+revoke execute on function public.receive_webhook_settle(uuid, jsonb) from public, anon, authenticated, service_role;
+grant execute on function public.receive_webhook_settle(uuid, jsonb) to service_role;
 
 create function public.receive_webhook_open_orders(p_limit integer, p_lease_seconds integer) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -540,6 +606,9 @@ end;
 $$;
 comment on function public.receive_webhook_open_orders(integer, integer) is
     'Open orders that the broker is to be asked about, leased. Two calls at once never give the same order.';
+revoke execute on function public.receive_webhook_open_orders(integer, integer)
+    from public, anon, authenticated, service_role;
+grant execute on function public.receive_webhook_open_orders(integer, integer) to service_role;
 
 create function public.receive_webhook_waiting(p_limit integer) returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -555,6 +624,8 @@ language sql stable security definer set search_path = '' as $$
     ) as waiting;
 $$;
 comment on function public.receive_webhook_waiting(integer) is 'Owners with signals that nobody is at, the longest waiting first.';
+revoke execute on function public.receive_webhook_waiting(integer) from public, anon, authenticated, service_role;
+grant execute on function public.receive_webhook_waiting(integer) to service_role;
 
 create function public.receive_webhook_notifications(p_limit integer, p_lease_seconds integer, p_user_id uuid default null) returns jsonb
 language plpgsql security definer set search_path = '' as $$
@@ -582,6 +653,9 @@ end;
 $$;
 comment on function public.receive_webhook_notifications(integer, integer, uuid) is
     'Notifications that are due, leased. Two calls at once never give the same one.';
+revoke execute on function public.receive_webhook_notifications(integer, integer, uuid)
+    from public, anon, authenticated, service_role;
+grant execute on function public.receive_webhook_notifications(integer, integer, uuid) to service_role;
 
 create function public.receive_webhook_notified(p_id bigint, p_error text default null, p_final boolean default false) returns void
 language sql security definer set search_path = '' as $$
@@ -593,23 +667,59 @@ language sql security definer set search_path = '' as $$
 $$;
 comment on function public.receive_webhook_notified(bigint, text, boolean) is
     'Notes that an owner was told, or why not: tried again after 20 s, 80 s … and given up after 6 attempts.';
+revoke execute on function public.receive_webhook_notified(bigint, text, boolean)
+    from public, anon, authenticated, service_role;
+grant execute on function public.receive_webhook_notified(bigint, text, boolean) to service_role;
 
-revoke execute on function
-    public.receive_webhook_record(uuid, jsonb, jsonb, text, text, text, timestamptz),
-    private.trading_context(public.webhook_signals, boolean), private.order_json(public.orders),
-    public.receive_webhook_next(uuid, uuid, integer, boolean, integer), public.receive_webhook_yield(uuid, uuid),
-    private.notify(uuid, uuid, uuid, text, jsonb), private.signal_end(uuid, text, jsonb, jsonb),
-    public.receive_webhook_finish(uuid, uuid, text, jsonb, jsonb), public.receive_webhook_later(uuid, uuid, integer, text),
-    private.order_fill(public.orders, numeric, numeric), private.order_settle(uuid, jsonb),
-    public.receive_webhook_place(uuid, uuid, text, boolean, jsonb, jsonb, jsonb), public.receive_webhook_settle(uuid, jsonb),
-    public.receive_webhook_open_orders(integer, integer), public.receive_webhook_waiting(integer),
-    public.receive_webhook_notifications(integer, integer, uuid), public.receive_webhook_notified(bigint, text, boolean)
-from public, anon, authenticated, service_role;
-grant execute on function
-    public.receive_webhook_record(uuid, jsonb, jsonb, text, text, text, timestamptz),
-    public.receive_webhook_next(uuid, uuid, integer, boolean, integer), public.receive_webhook_yield(uuid, uuid),
-    public.receive_webhook_finish(uuid, uuid, text, jsonb, jsonb), public.receive_webhook_later(uuid, uuid, integer, text),
-    public.receive_webhook_place(uuid, uuid, text, boolean, jsonb, jsonb, jsonb), public.receive_webhook_settle(uuid, jsonb),
-    public.receive_webhook_open_orders(integer, integer), public.receive_webhook_waiting(integer),
-    public.receive_webhook_notifications(integer, integer, uuid), public.receive_webhook_notified(bigint, text, boolean)
-to service_role;
+-- The safety net: what no request has finished is taken up again every minute.
+
+create function private.receive_webhook_tick() returns bigint
+language plpgsql security definer set search_path = '' as $$
+begin
+    if exists (
+        select from public.webhook_signals where status in ('pending', 'processing') and next_attempt_at <= now()
+    ) or exists (
+        select from public.orders where closed_at is null and next_check_at <= now()
+    ) or exists (
+        select from public.webhook_notifications where status = 'pending' and next_attempt_at <= now()
+    ) then
+        return private.call_function('receive-webhook/sweep');
+    end if;
+    return null;
+end;
+$$;
+comment on function private.receive_webhook_tick() is
+    'Calls receive-webhook/sweep when a signal, an order or a notification is due. The id of pg_net''s request.';
+revoke execute on function private.receive_webhook_tick() from public, anon, authenticated, service_role;
+
+select cron.schedule('receive-webhook', '* * * * *', 'select private.receive_webhook_tick()');
+
+insert into private.sealed_columns (relation, column_name, ring, holder, reseal, place) values
+    ('public.webhook_configs', 'hmac_secret_sealed', 'CREDENTIALS_ENCRYPTION_KEYS', 'receive-webhook', 'receive-webhook/rotate-key',
+     $$ 'webhook_configs/' || webhook_configs.id || '/hmac_secret' $$),
+    ('public.webhook_configs', 'alpaca_api_key_sealed', 'CREDENTIALS_ENCRYPTION_KEYS', 'receive-webhook', 'receive-webhook/rotate-key',
+     $$ 'webhook_configs/' || webhook_configs.id || '/alpaca_api_key' $$),
+    ('public.webhook_configs', 'alpaca_api_secret_sealed', 'CREDENTIALS_ENCRYPTION_KEYS', 'receive-webhook', 'receive-webhook/rotate-key',
+     $$ 'webhook_configs/' || webhook_configs.id || '/alpaca_api_secret' $$);
+
+create function private.health_signals() returns jsonb
+language plpgsql stable security definer set search_path = '' as $$
+declare
+    v_table constant regclass := to_regclass('public.webhook_signals');
+    v_signals jsonb;
+begin
+    if v_table is null then
+        return null;
+    end if;
+    execute format($sql$
+        select jsonb_build_object(
+            'pending', count(*),
+            'oldest_seconds', coalesce(floor(extract(epoch from clock_timestamp() - min(received_at)))::bigint, 0)
+        )
+        from %s where status in ('pending', 'processing')
+    $sql$, v_table) into v_signals;
+    return v_signals;
+end;
+$$;
+comment on function private.health_signals() is 'Section of health_report: signals that are not done, and the age of the oldest.';
+revoke execute on function private.health_signals() from public, anon, authenticated, service_role;

@@ -1,5 +1,6 @@
--- What `health` measures. Each section is a function of its own and says what is, not whether that is well:
--- the thresholds are the function's. A section whose tables are not installed gives null.
+-- What `health` measures. Each section is a function private.health_<section>() that reports a state and leaves
+-- the verdict to the function `health`, which has the thresholds. Every chapter defines its own section; what is
+-- here concerns the database as a whole.
 
 create function private.health_server() returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -13,6 +14,7 @@ language sql stable security definer set search_path = '' as $$
     );
 $$;
 comment on function private.health_server() is 'Section of health_report: size, connections, whether it takes writes.';
+revoke execute on function private.health_server() from public, anon, authenticated, service_role;
 
 create function private.health_queries() returns jsonb
 language sql stable security definer set search_path = '' as $$
@@ -35,6 +37,7 @@ language sql stable security definer set search_path = '' as $$
 $$;
 comment on function private.health_queries() is
     'Section of health_report: the 20 oldest transactions at work, idle ones included, of at least a second.';
+revoke execute on function private.health_queries() from public, anon, authenticated, service_role;
 
 create function private.health_tables() returns jsonb
 -- A table that somebody locks shall cost a moment, not the report.
@@ -66,6 +69,7 @@ end;
 $$;
 comment on function private.health_tables() is
     'Section of health_report: our tables by name, each with what went wrong when a row was read, or null.';
+revoke execute on function private.health_tables() from public, anon, authenticated, service_role;
 
 create function private.health_pg_cron() returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -113,6 +117,7 @@ end;
 $$;
 comment on function private.health_pg_cron() is
     'Section of health_report: whether pg_cron runs, and each job with its last run and its failures.';
+revoke execute on function private.health_pg_cron() from public, anon, authenticated, service_role;
 
 create function private.health_pg_net() returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -150,101 +155,7 @@ end;
 $$;
 comment on function private.health_pg_net() is
     'Section of health_report: pg_net''s worker, what waits for it, and what the calls of the last hour came to.';
-
-create function private.health_collector() returns jsonb
-language sql stable security definer set search_path = '' as $$
-    select jsonb_build_object(
-        'companies', (select count(*) from public.collection_state),
-        'due', count(*),
-        'lag_seconds', coalesce(greatest(0, floor(extract(epoch from clock_timestamp() - min(next_due_at))))::bigint, 0),
-        'failing', (select count(*) from public.collection_state where consecutive_failures > 0),
-        'last_run_at', (select max(started_at) from public.collection_runs)
-    )
-    from public.collection_state
-    where next_due_at <= clock_timestamp() and (leased_until is null or leased_until <= clock_timestamp());
-$$;
-comment on function private.health_collector() is
-    'Section of health_report: how long the company has waited that has been due longest, how many fail.';
-
--- The next three look at chapters that a project may do without.
-
-create function private.health_tokens(p_expiring_seconds integer) returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
-declare
-    v_table constant regclass := to_regclass('public.tradovate_tokens');
-    v_tokens jsonb;
-begin
-    if v_table is null then
-        return null;
-    end if;
-    execute format($sql$
-        select jsonb_build_object(
-            'active', count(*),
-            'expired', count(*) filter (where expires_at <= clock_timestamp()),
-            'expiring', count(*) filter (
-                where expires_at > clock_timestamp() and expires_at <= clock_timestamp() + make_interval(secs => $1)
-            ),
-            'next_expires_at', min(expires_at) filter (where expires_at > clock_timestamp())
-        )
-        from %s where is_active
-    $sql$, v_table) into v_tokens using p_expiring_seconds;
-    return v_tokens;
-end;
-$$;
-comment on function private.health_tokens(integer) is
-    'Section of health_report: active broker tokens, those that expired and those that will within so many seconds.';
-
-create function private.health_signals() returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
-declare
-    v_table constant regclass := to_regclass('public.webhook_signals');
-    v_signals jsonb;
-begin
-    if v_table is null then
-        return null;
-    end if;
-    execute format($sql$
-        select jsonb_build_object(
-            'pending', count(*),
-            'oldest_seconds', coalesce(floor(extract(epoch from clock_timestamp() - min(received_at)))::bigint, 0)
-        )
-        from %s where status in ('pending', 'processing')
-    $sql$, v_table) into v_signals;
-    return v_signals;
-end;
-$$;
-comment on function private.health_signals() is 'Section of health_report: signals that are not done, and the age of the oldest.';
-
-create function private.health_cache() returns jsonb
-language plpgsql stable security definer set search_path = '' as $$
-declare
-    v_table constant regclass := to_regclass('public.cache_sources');
-    v_cache jsonb;
-begin
-    if v_table is null then
-        return null;
-    end if;
-    execute format($sql$
-        select jsonb_build_object(
-            'sources', count(*),
-            'due', count(*) filter (where is_late),
-            'lag_seconds', coalesce(floor(extract(epoch from clock_timestamp() - min(next_due_at) filter (where is_late)))::bigint, 0),
-            'failing', count(*) filter (where consecutive_failures > 0)
-        )
-        from (
-            select source.next_due_at, source.consecutive_failures,
-                source.next_due_at <= clock_timestamp()
-                and (source.leased_until is null or source.leased_until <= clock_timestamp()) as is_late
-            from %s as source
-            join public.projects as project on project.id = source.project_id
-            where source.is_active and project.is_active
-        ) as source
-    $sql$, v_table) into v_cache;
-    return v_cache;
-end;
-$$;
-comment on function private.health_cache() is
-    'Section of health_report: sources of the cache that are due and not refreshed, and for how long.';
+revoke execute on function private.health_pg_net() from public, anon, authenticated, service_role;
 
 create function private.health_versions() returns jsonb
 language plpgsql stable security definer set search_path = '' as $$
@@ -261,29 +172,35 @@ begin
 end;
 $$;
 comment on function private.health_versions() is 'Section of health_report: Postgres, its extensions, the last migration.';
+revoke execute on function private.health_versions() from public, anon, authenticated, service_role;
 
+-- A section is a function of no argument, or of p_expiring_seconds: how soon a token must expire to be counted.
 create function public.health_report(p_expiring_seconds integer default 300) returns jsonb
 -- PostgREST takes this time limit over for the whole call.
 language plpgsql security definer set search_path = '' set statement_timeout = '4s' as $$
 declare
-    v_section text;
+    v_section record;
     v_value   jsonb;
     v_report  jsonb := jsonb_build_object();
     v_errors  jsonb := jsonb_build_object();
 begin
-    foreach v_section in array array[
-        'server', 'queries', 'tables', 'pg_cron', 'pg_net', 'collector', 'tokens', 'signals', 'cache', 'versions'
-    ] loop
+    for v_section in
+        select substr(proname, length('health_') + 1) as name, pronargs as arguments
+        from pg_catalog.pg_proc
+        where pronamespace = 'private'::regnamespace and proname like 'health\_%' and prorettype = 'jsonb'::regtype
+          and (pronargs = 0 or proargtypes = array['integer'::regtype::oid]::oidvector)
+        order by proname
+    loop
         -- What cannot be measured is said, and the rest is measured all the same.
         begin
-            if v_section = 'tokens' then
-                v_value := private.health_tokens(p_expiring_seconds);
+            if v_section.arguments = 1 then
+                execute format('select private.%I($1)', 'health_' || v_section.name) into v_value using p_expiring_seconds;
             else
-                execute format('select private.%I()', 'health_' || v_section) into v_value;
+                execute format('select private.%I()', 'health_' || v_section.name) into v_value;
             end if;
-            v_report := v_report || jsonb_build_object(v_section, v_value);
+            v_report := v_report || jsonb_build_object(v_section.name, v_value);
         exception when others then
-            v_errors := v_errors || jsonb_build_object(v_section, sqlstate || ' ' || sqlerrm);
+            v_errors := v_errors || jsonb_build_object(v_section.name, sqlstate || ' ' || sqlerrm);
         end;
     end loop;
     return jsonb_strip_nulls(v_report - 'tables') || jsonb_build_object(
@@ -295,10 +212,5 @@ end;
 $$;
 comment on function public.health_report(integer) is
     'Everything that the function health measures in the database, a section a key; what is not installed is left out.';
-
-revoke execute on function
-    private.health_server(), private.health_queries(), private.health_tables(), private.health_pg_cron(),
-    private.health_pg_net(), private.health_collector(), private.health_tokens(integer), private.health_signals(),
-    private.health_cache(), private.health_versions(), public.health_report(integer)
-from public, anon, authenticated, service_role;
+revoke execute on function public.health_report(integer) from public, anon, authenticated, service_role;
 grant execute on function public.health_report(integer) to service_role;

@@ -1,4 +1,6 @@
--- Broker tokens: what is stored, and who did what to it. The verbs follow in the next files.
+-- Broker tokens: what is stored, and who did what to it.
+--
+-- No table has a policy: no client role reads any of it, and the function writes through its RPCs alone.
 
 create table public.tradovate_tokens (
     id                 uuid primary key default gen_random_uuid(),
@@ -52,6 +54,11 @@ comment on column public.tradovate_tokens.created_at is 'When the row was made.'
 comment on column public.tradovate_tokens.updated_at is 'When the row was last changed.';
 create index tradovate_tokens_main on public.tradovate_tokens (main_account) where is_active;
 create index tradovate_tokens_expiring on public.tradovate_tokens (expires_at) where is_active;
+create trigger tradovate_tokens_touch before update on public.tradovate_tokens
+    for each row execute function private.touch_updated_at();
+alter table public.tradovate_tokens enable row level security;
+revoke all on public.tradovate_tokens from public, anon, authenticated, service_role;
+grant select on public.tradovate_tokens to service_role;
 
 create table public.token_key_mappings (
     id            uuid primary key default gen_random_uuid(),
@@ -77,6 +84,11 @@ comment on column public.token_key_mappings.fingerprint is 'Of the value last se
 comment on column public.token_key_mappings.created_at is 'When the row was made.';
 comment on column public.token_key_mappings.updated_at is 'When the row was last changed.';
 create index token_key_mappings_account on public.token_key_mappings (account_name);
+create trigger token_key_mappings_touch before update on public.token_key_mappings
+    for each row execute function private.touch_updated_at();
+alter table public.token_key_mappings enable row level security;
+revoke all on public.token_key_mappings from public, anon, authenticated, service_role;
+grant select on public.token_key_mappings to service_role;
 
 create table public.token_events (
     id            bigint generated always as identity primary key,
@@ -106,12 +118,18 @@ comment on column public.token_events.created_at is 'When.';
 comment on column public.token_events.updated_at is 'The same: events do not change.';
 create index token_events_account on public.token_events (account_name, created_at desc);
 create index token_events_time on public.token_events using brin (created_at);
+create trigger token_events_touch before update on public.token_events
+    for each row execute function private.touch_updated_at();
+alter table public.token_events enable row level security;
+revoke all on public.token_events from public, anon, authenticated, service_role;
+grant select on public.token_events to service_role;
 
 create table public.token_syncs (
     id            uuid primary key default gen_random_uuid(),
     status        text not null default 'running',
     actor         text not null default 'unknown',
     request_id    text,
+    staged        integer not null default 0,
     counts        jsonb not null default '{}',
     error         text,
     started_at    timestamptz not null default clock_timestamp(),
@@ -126,6 +144,7 @@ comment on column public.token_syncs.status is
     'running, done, superseded (another sync, begun later, was done first), failed, or abandoned (its worker died).';
 comment on column public.token_syncs.actor is 'Who asked for it.';
 comment on column public.token_syncs.request_id is 'The call, as in the function''s log.';
+comment on column public.token_syncs.staged is 'Keys that it has read; as many rows of private.token_sync_rows.';
 comment on column public.token_syncs.counts is 'What it did, as the reply says.';
 comment on column public.token_syncs.error is 'Code and message of a failure.';
 comment on column public.token_syncs.started_at is 'When it began: of two syncs, what the one begun later saw counts.';
@@ -133,8 +152,14 @@ comment on column public.token_syncs.finished_at is 'When it ended.';
 comment on column public.token_syncs.created_at is 'When the row was made.';
 comment on column public.token_syncs.updated_at is 'When the row was last changed.';
 create index token_syncs_started on public.token_syncs (started_at desc);
+create trigger token_syncs_touch before update on public.token_syncs
+    for each row execute function private.touch_updated_at();
+alter table public.token_syncs enable row level security;
+revoke all on public.token_syncs from public, anon, authenticated, service_role;
+grant select on public.token_syncs to service_role;
 
--- Unlogged: a crash loses what a sync had read so far, and the sync with it.
+-- Unlogged: Postgres empties this table when it recovers from a crash. token_syncs.staged survives, and
+-- token_sync_finish() compares the two, so that a lost key is never taken for one that is gone from Redis.
 create unlogged table private.token_sync_rows (
     sync_id       uuid not null,
     redis_key     text not null,
@@ -163,6 +188,10 @@ comment on column private.token_sync_rows.expires_at is 'When it ends.';
 comment on column private.token_sync_rows.ttl_seconds is 'What Redis said of the key.';
 comment on column private.token_sync_rows.created_at is 'When it was read.';
 comment on column private.token_sync_rows.updated_at is 'The same: these rows do not change.';
+create trigger token_sync_rows_touch before update on private.token_sync_rows
+    for each row execute function private.touch_updated_at();
+alter table private.token_sync_rows enable row level security;
+revoke all on private.token_sync_rows from public, anon, authenticated, service_role;
 
 -- Tradovate counts all calls of an address together, so this is one row for all of them.
 create table private.token_renewals (
@@ -181,32 +210,8 @@ comment on column private.token_renewals.reason is 'Why.';
 comment on column private.token_renewals.calls is 'When renewals of the last minute were granted.';
 comment on column private.token_renewals.created_at is 'When the row was made.';
 comment on column private.token_renewals.updated_at is 'When the row was last changed.';
-insert into private.token_renewals default values;
-
-create trigger tradovate_tokens_touch before update on public.tradovate_tokens
-    for each row execute function private.touch_updated_at();
-create trigger token_key_mappings_touch before update on public.token_key_mappings
-    for each row execute function private.touch_updated_at();
-create trigger token_events_touch before update on public.token_events
-    for each row execute function private.touch_updated_at();
-create trigger token_syncs_touch before update on public.token_syncs
-    for each row execute function private.touch_updated_at();
-create trigger token_sync_rows_touch before update on private.token_sync_rows
-    for each row execute function private.touch_updated_at();
 create trigger token_renewals_touch before update on private.token_renewals
     for each row execute function private.touch_updated_at();
-
--- No policy: no client role reads any of it. Functions write through the RPCs alone.
-alter table public.tradovate_tokens enable row level security;
-alter table public.token_key_mappings enable row level security;
-alter table public.token_events enable row level security;
-alter table public.token_syncs enable row level security;
-alter table private.token_sync_rows enable row level security;
+insert into private.token_renewals default values;
 alter table private.token_renewals enable row level security;
-revoke all on
-    public.tradovate_tokens, public.token_key_mappings, public.token_events, public.token_syncs,
-    private.token_sync_rows, private.token_renewals
-from public, anon, authenticated, service_role;
-grant select on
-    public.tradovate_tokens, public.token_key_mappings, public.token_events, public.token_syncs
-to service_role;
+revoke all on private.token_renewals from public, anon, authenticated, service_role;
