@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::log::Level;
 use crate::request::path;
-use crate::{Context, Error, Host, Request, Response, Result, cors, keys};
+use crate::{Context, Error, Host, Request, Response, Result, cors, reserved};
 
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -37,8 +37,10 @@ pub async fn answer(handle: Handler, host: Rc<dyn Host>, request: Request) -> Re
 
     let outcome = match cors::preflight(&request) {
         Some(reply) => Ok(reply),
-        None if request.route() == keys::ROUTE => keys::answer(&cx),
-        None => handle(request, cx.clone()).await,
+        None => match reserved::answer(&cx, request.route()) {
+            Some(reply) => reply,
+            None => handle(request, cx.clone()).await,
+        },
     };
     let (mut reply, error) = match outcome {
         Ok(reply) => (reply, None),

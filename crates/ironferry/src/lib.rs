@@ -61,11 +61,11 @@ mod error;
 #[cfg(any(target_arch = "wasm32", feature = "testing"))]
 mod executor;
 pub mod host;
-mod keys;
 mod log;
 pub mod outbound;
 mod request;
 mod reseal;
+mod reserved;
 mod response;
 mod retry;
 pub mod seal;

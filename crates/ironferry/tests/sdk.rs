@@ -169,6 +169,19 @@ fn a_worker_tells_services_which_keys_it_has_and_nobody_else() {
 }
 
 #[test]
+fn a_worker_tells_services_which_module_it_runs() {
+    let app = App::new(rows).secret("IRONFERRY_MODULE", "rows 4b73b9");
+    let service = [("x-service-key", ironferry::testing::SERVICE_KEY)];
+    let reply = app.send("GET", "/rows/.ironferry/module", &service, "");
+    assert_eq!((reply.status(), &*reply.text()), (200, "ironferry module rows 4b73b9\n"));
+    assert_eq!(app.get("/rows/.ironferry/module").status(), 401);
+    let wrong = [("x-service-key", "another")];
+    assert_eq!(app.send("GET", "/rows/.ironferry/module", &wrong, "").status(), 401);
+    assert_eq!(app.send("GET", "/rows/.ironferry/other", &service, "").status(), 404);
+    assert!(app.calls().is_empty(), "the handler is not called");
+}
+
+#[test]
 fn texts_under_an_older_key_are_sealed_again_and_those_that_no_key_opens_are_named() {
     let old = App::new(sealing).secret("SEALING_KEYS", RING[0]).get("/sdk").text();
     let batch = json!([{ "place": "notes/1", "old_text": old }, { "place": "notes/2", "old_text": old }]);

@@ -6,6 +6,8 @@ import type { Shim } from "./wasm.ts";
 /** What `scripts/build` packs. */
 export interface Packed {
   name: string;
+  /** The digest of all that the module is made of. */
+  source: string;
   /** The module, base64. */
   wasm: string;
   /** What `scripts/split.ts` took out of it, where it did; base64. */

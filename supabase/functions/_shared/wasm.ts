@@ -46,6 +46,7 @@ interface Waiting {
 export function handler(packed: Packed, options: Options): (request: Request) => Promise<Response> {
   const instantiate = compile(packed);
   const secrets = pick([...options.secrets, ...SETTINGS]);
+  secrets.IRONFERRY_MODULE = `${packed.name} ${packed.source}`;
   let instance: Shim | undefined;
 
   // The hosted runtime tells so when a worker is about to end, and waits for what it is handed then.

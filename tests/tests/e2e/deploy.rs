@@ -76,6 +76,10 @@ fn unbuilt(folder: &Path) -> Result<()> {
             }
         }
     }
+    link_sources(folder)
+}
+
+fn link_sources(folder: &Path) -> Result<()> {
     let linked = [
         "Cargo.lock",
         "Cargo.toml",
@@ -98,6 +102,25 @@ fn unbuilt(folder: &Path) -> Result<()> {
             .with_context(|| part.to_owned())?;
     }
     Ok(())
+}
+
+/// Another checkout of this project with its modules built, as the only commit of a repository.
+fn committed(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder.join("supabase"))?;
+    link_sources(folder)?;
+    let run = |program: &str, arguments: &[&str]| -> Result<()> {
+        let output = Command::new(program).args(arguments).current_dir(folder).output()?;
+        ensure!(output.status.success(), "{program} {arguments:?}: {}", told(&output));
+        Ok(())
+    };
+    let functions = project().join("supabase/functions").display().to_string();
+    run("cp", &["-r", &functions, "supabase/functions"])?;
+    // Git does not read a linked one.
+    std::fs::copy(project().join(".gitignore"), folder.join(".gitignore"))?;
+    run("git", &["init", "--quiet"])?;
+    run("git", &["add", "--all"])?;
+    let author = ["-c", "user.name=a", "-c", "user.email=a@b.test", "-c", "commit.gpgsign=false"];
+    run("git", &[&author[..], &["commit", "--quiet", "--message", "one"]].concat())
 }
 
 fn told(output: &Output) -> String {
@@ -228,5 +251,32 @@ async fn a_deployment_builds_what_it_deploys() -> Result<()> {
     let uploaded = &upload.files["supabase/functions/health/wasm/health.json"];
     assert!(*uploaded == std::fs::read(&module)?, "what was built is what was uploaded");
     assert!(uploaded.len() > 100_000);
+    hosted.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_function_is_deployed_and_proves_which_module_it_runs() -> Result<()> {
+    let all_set = [ALL_SET[0], ALL_SET[1], ("TOKEN_ENCRYPTION_KEYS", "k1:x")];
+    let hosted = Hosted::start("deploy-all", &all_set).await?;
+    let folder = hosted.folder.join("checkout");
+    committed(&folder)?;
+    let deployed = hosted.deploy_from(&folder, &["--no-build"]).await?;
+    let said = told(&deployed);
+    ensure!(deployed.status.success(), "{said}");
+    for name in ["cache", "collect-bulk", "collect-dex", "health", "receive-webhook", "token-manager"] {
+        assert!(said.contains(&format!("{name} deployed and answering, version - → 1")), "{name}: {said}");
+    }
+    let noted = std::fs::read_to_string(hosted.folder.join("deployed")).context("the way back is noted")?;
+    let commit = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(&folder).output()?;
+    assert_eq!(noted, String::from_utf8(commit.stdout)?);
+
+    // The stack runs the modules of this project: what was uploaded is another one, and does not answer.
+    let glue = folder.join("supabase/functions/cache/wasm/cache.ts");
+    let module = std::fs::read_to_string(&glue)?;
+    let (before, rest) = module.split_once("export const source = \"").context("it names its source")?;
+    std::fs::write(&glue, format!("{before}export const source = \"0{}", &rest[1..]))?;
+    let outdated = hosted.deploy_from(&folder, &["--no-build", "--only", "cache"]).await?;
+    assert_eq!(outdated.status.code(), Some(1));
+    assert!(told(&outdated).contains("cache"), "{}", told(&outdated));
     hosted.end().await
 }

@@ -30,6 +30,14 @@ impl Shim {
             && !self.optional.iter().any(|name| name == secret)
     }
 
+    /// The digest of the source of its packed module; `None` where nothing is packed.
+    pub(super) fn source(&self) -> Option<String> {
+        let [glue, _] = self.module();
+        let glue = std::fs::read_to_string(glue).ok()?;
+        let (_, rest) = glue.split_once("\nexport const source = \"")?;
+        Some(rest.split_once('"')?.0.to_owned())
+    }
+
     /// What `scripts/build` packs of its module, the glue and the module itself.
     pub(super) fn module(&self) -> [PathBuf; 2] {
         let name = self.name.replace('-', "_");

@@ -24,7 +24,10 @@ use crate::stack::{migrations, vault};
 
 Needs, in the environment or .env: SUPABASE_URL, a database address, SERVICE_API_KEY or a secret key; and an
 access token of the platform in SUPABASE_ACCESS_TOKEN or by `supabase login`. docs/deploy.md tells where to
-get them. A smoke test asks each function for a route that it has not: only the module itself can say so.
+get them.
+
+A smoke test asks each function which module it runs: the uploaded one must answer, and it must take the
+service key.
 
 Exit code 1: a check, a step or a smoke test failed; the message says what was done and how to go back.")]
 pub(super) struct Arguments {
