@@ -58,7 +58,7 @@ async fn functions_get_the_hosted_path_and_environment_and_come_back_when_killed
     let locked = format!("{}/functions/v1/locked", stack.api_url());
     assert_eq!(
         get(&locked, &[]).await?,
-        (401, json!({"code": 401, "message": "Missing authorization header"}))
+        (401, json!({"code": "UNAUTHORIZED_NO_AUTH_HEADER", "message": "Missing authorization header"}))
     );
     assert_eq!(get(&locked, &[("apikey", &keys.publishable)]).await?.0, 200);
     assert_eq!(get(&format!("{}/functions/v1/nothing", stack.api_url()), &[]).await?.0, 404);
@@ -197,17 +197,6 @@ async fn a_database_begins_as_a_copy_of_one_with_the_same_migrations() -> Result
     assert_eq!((&later["made"], &later["things"]), (&known["made"], &json!(1)));
     assert_eq!(later["columns"], changed["columns"]);
     first.stop().await;
-    Ok(std::fs::remove_dir_all(folder)?)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_slow_function_is_given_up_on() -> Result<()> {
-    let Some(options) = project::options()? else { return Ok(()) };
-    let folder = options.project.clone();
-    let stack = project::start(Options { idle_timeout: Duration::from_secs(1), ..options }).await?;
-    let (status, body) = get(&format!("{}/functions/v1/echo?wait=600000", stack.api_url()), &[]).await?;
-    assert_eq!((status, &body["code"]), (504, &json!("IDLE_TIMEOUT")));
-    stack.stop().await;
     Ok(std::fs::remove_dir_all(folder)?)
 }
 

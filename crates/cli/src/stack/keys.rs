@@ -177,6 +177,13 @@ impl Keys {
     }
 }
 
+/// Returns the algorithm that a token names, or none when it is not shaped like a token.
+pub(crate) fn algorithm(token: &str) -> Option<String> {
+    let mut parts = token.split('.');
+    let head: Value = decode(parts.next()?).ok()?;
+    (parts.count() == 2).then(|| head["alg"].as_str().unwrap_or_default().to_owned())
+}
+
 /// Bytes from the operating system.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];

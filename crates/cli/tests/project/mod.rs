@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
 use ferry::stack::state::Folder;
 use ferry::stack::{Options, Stack};
-use http::Request;
+use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioExecutor;
@@ -188,13 +188,23 @@ pub(crate) async fn post(url: &str, headers: &[(&str, &str)], body: &str) -> Res
 }
 
 async fn send(method: &str, url: &str, headers: &[(&str, &str)], body: &str) -> Result<(u16, Value)> {
+    let response = call(method, url, headers, body).await?;
+    Ok((response.status().as_u16(), serde_json::from_slice(response.body()).unwrap_or(Value::Null)))
+}
+
+/// Sends a request and reads the whole response.
+pub(crate) async fn call(
+    method: &str,
+    url: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Result<Response<Bytes>> {
     let mut request = Request::builder().method(method).uri(url);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let client = legacy::Client::builder(TokioExecutor::new()).build_http();
     let response = client.request(request.body(Full::new(Bytes::from(body.to_owned())))?).await?;
-    let status = response.status().as_u16();
-    let body = response.into_body().collect().await?.to_bytes();
-    Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    let (head, body) = response.into_parts();
+    Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
 }

@@ -3,7 +3,7 @@
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::stack::keys::Keys;
+use crate::stack::keys::{self, Keys};
 
 /// Why a request does not pass, in the words of the hosted gateway.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,12 +74,21 @@ pub(crate) fn function_call(
         return Ok(());
     }
     let is_new_key = |key: &str| key == keys.publishable || key == keys.secret;
-    let refuse = |message: &str| Err(Refusal::unauthorized(json!({"code": 401, "message": message})));
+    let refuse =
+        |code: &str, message: &str| Err(Refusal::unauthorized(json!({"code": code, "message": message})));
     match (bearer(headers), header(headers, "apikey")) {
         (Some(token), _) if is_new_key(token) || keys.verify(token).is_ok() => Ok(()),
-        (Some(_), _) => refuse("Invalid JWT"),
+        (Some(token), _) => refuse(
+            match keys::algorithm(token).as_deref() {
+                None => "UNAUTHORIZED_INVALID_JWT_FORMAT",
+                Some("HS256") => "UNAUTHORIZED_LEGACY_JWT",
+                Some("ES256" | "RS256") => "UNAUTHORIZED_ASYMMETRIC_JWT",
+                Some(_) => "UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM",
+            },
+            "Invalid JWT",
+        ),
         (None, Some(key)) if is_new_key(key) => Ok(()),
-        (None, _) => refuse("Missing authorization header"),
+        (None, _) => refuse("UNAUTHORIZED_NO_AUTH_HEADER", "Missing authorization header"),
     }
 }
 
@@ -150,13 +159,24 @@ mod tests {
         assert!(call(true, &[("apikey", &keys.publishable)]).is_ok());
         assert!(call(true, &[("authorization", &bearer(&keys.anon))]).is_ok());
         assert!(call(true, &[("authorization", &bearer(&keys.user_jwt("u", &json!({}))))]).is_ok());
-        let refused =
-            |pairs: &[(&'static str, &str)]| call(true, pairs).expect_err("refused").body["message"].clone();
-        assert_eq!(refused(&[]), "Missing authorization header");
-        assert_eq!(refused(&[("apikey", "sb_publishable_guess")]), "Missing authorization header");
-        assert_eq!(refused(&[("authorization", "Bearer a.b.c")]), "Invalid JWT");
+        let refused = |pairs: &[(&'static str, &str)]| {
+            let refusal = call(true, pairs).expect_err("refused");
+            assert_eq!(refusal.status, StatusCode::UNAUTHORIZED);
+            refusal.body["code"].as_str().expect("a code").to_owned()
+        };
+        assert_eq!(refused(&[]), "UNAUTHORIZED_NO_AUTH_HEADER");
+        assert_eq!(refused(&[("apikey", "sb_publishable_guess")]), "UNAUTHORIZED_NO_AUTH_HEADER");
+        assert_eq!(refused(&[("authorization", "Bearer a.b.c")]), "UNAUTHORIZED_INVALID_JWT_FORMAT");
         let expired = bearer(&keys.user_jwt("u", &json!({"exp": 1})));
-        assert_eq!(refused(&[("authorization", &expired), ("apikey", &keys.publishable)]), "Invalid JWT");
+        assert_eq!(
+            refused(&[("authorization", &expired), ("apikey", &keys.publishable)]),
+            "UNAUTHORIZED_ASYMMETRIC_JWT"
+        );
+        let other_project = bearer(&Keys::generate().anon);
+        assert_eq!(refused(&[("authorization", &other_project)]), "UNAUTHORIZED_LEGACY_JWT");
+        // {"alg":"none"}
+        let unsigned = [("authorization", "Bearer eyJhbGciOiJub25lIn0.e30.")];
+        assert_eq!(refused(&unsigned), "UNAUTHORIZED_UNSUPPORTED_TOKEN_ALGORITHM");
         assert!(function_call(true, &Method::OPTIONS, &HeaderMap::new(), &keys).is_ok());
     }
 }

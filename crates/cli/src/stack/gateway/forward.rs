@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use http::header::{self, HeaderName};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version};
-use http_body_util::Either;
 use hyper::body::Incoming;
 
-use super::Reply;
+use super::relay::Relay;
+use super::{ERROR_CODE, Reply};
 
 /// RFC 9110, 7.6.1: about this connection, not about the message.
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -46,22 +46,27 @@ pub(super) fn prepare(request: &mut Request<Incoming>, port: u16, target: PathAn
     set("x-forwarded-host", host);
 }
 
-/// A service's response, for the client.
-pub(super) fn received(response: Response<Incoming>) -> Reply {
-    let mut response = response.map(Either::Left);
+/// Turns a service's response into the client's.
+pub(super) fn received(response: Response<Relay>) -> Reply {
+    let mut response = response.map(http_body_util::Either::Left);
     drop_hop_by_hop(response.headers_mut());
     response
 }
 
-/// A function's response. Pages are shown as text, as on the default domain of a hosted project.
-pub(super) fn from_function(response: Response<Incoming>) -> Reply {
+/// Turns a function's response into the client's, with the marks of the default domain of a hosted project: pages are
+/// shown as text, and a failure that the function itself reports is told from one of the platform.
+pub(super) fn from_function(response: Response<Relay>) -> Reply {
     let mut response = received(response);
-    let is_page = response
-        .headers()
+    let is_failure = response.status().is_server_error();
+    let headers = response.headers_mut();
+    let is_page = headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"text/html"));
     if is_page {
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    }
+    if is_failure {
+        headers.insert(ERROR_CODE, HeaderValue::from_static("EDGE_FUNCTION_ERROR"));
     }
     response
 }

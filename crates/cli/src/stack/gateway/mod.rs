@@ -2,6 +2,7 @@
 
 mod access;
 mod forward;
+mod relay;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::HeaderName;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
@@ -29,13 +31,21 @@ use super::keys::Keys;
 use super::logs::Log;
 use super::process::Life;
 use access::Refusal;
+use relay::{Active, Relay};
 
-type Reply = Response<Either<Incoming, Full<Bytes>>>;
+type Reply = Response<Either<Relay, Full<Bytes>>>;
+
+/// The header in which the hosted gateway repeats the code of an error.
+const ERROR_CODE: HeaderName = HeaderName::from_static("sb-error-code");
+
+/// The methods with which the hosted platform calls a function.
+const METHODS: [Method; 6] =
+    [Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
 /// The hosted gateway gives up after that long without a reply.
 pub(crate) const IDLE: Duration = Duration::from_secs(150);
-/// How long a request waits for a function that is being started again.
-const BOOT: Duration = Duration::from_secs(20);
+/// How long a request waits for a worker, as on the hosted platform.
+const BOOT: Duration = Duration::from_secs(10);
 /// And for one that has ended at its start already.
 const BROKEN: Duration = Duration::from_secs(3);
 
@@ -65,22 +75,6 @@ impl Route {
             Some(before) if self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) => before.pick(),
             _ => self,
         }
-    }
-}
-
-/// Counts a request while it is under way.
-struct Active(Arc<AtomicU32>);
-
-impl Active {
-    fn begin(count: &Arc<AtomicU32>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -171,7 +165,7 @@ impl Gateway {
         let target = target(path, &passed.join("&"))?;
         forward::prepare(&mut request, self.rest_port, target, peer);
         match tokio::time::timeout(self.idle, self.client.request(request)).await {
-            Ok(Ok(response)) => Ok(forward::received(response)),
+            Ok(Ok(response)) => Ok(forward::received(response.map(Relay::of_service))),
             Ok(Err(error)) => {
                 self.log.line(&format!("the REST server did not answer: {:#}", anyhow::Error::from(error)));
                 Err(refusal(
@@ -192,14 +186,14 @@ impl Gateway {
         call: &str,
         peer: IpAddr,
     ) -> Result<Reply, Refusal> {
+        if !METHODS.contains(request.method()) {
+            return Err(coded(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed"));
+        }
         let name = call.trim_start_matches('/').split('/').next().unwrap_or_default();
-        let (port, verify_jwt, life, listening, _active) = {
+        let (port, verify_jwt, life, listening, active) = {
             let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
             let route = routes.get(name).ok_or_else(|| {
-                refusal(
-                    StatusCode::NOT_FOUND,
-                    json!({"code": "NOT_FOUND", "message": "Requested function was not found"}),
-                )
+                coded(StatusCode::NOT_FOUND, "NOT_FOUND", "Requested function was not found")
             })?;
             let worker = route.pick();
             // Under the lock: a worker that nobody is sent to any more has all its requests counted.
@@ -212,9 +206,16 @@ impl Gateway {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let target = target(call, &query)?;
         forward::prepare(&mut request, port, target, peer);
-        match tokio::time::timeout(self.idle, self.client.request(request)).await {
-            Ok(Ok(response)) => Ok(forward::from_function(response)),
-            Ok(Err(error)) => {
+        // A task of its own: neither a client that hangs up nor a gateway that gives up stops the function.
+        let exchange = tokio::spawn({
+            let client = self.client.clone();
+            async move { (client.request(request).await, active) }
+        });
+        match tokio::time::timeout(self.idle, exchange).await {
+            Ok(Ok((Ok(response), active))) => {
+                Ok(forward::from_function(response.map(|body| Relay::of_function(body, self.idle, active))))
+            }
+            Ok(Ok((Err(error), _))) => {
                 // It is dying, most likely. The caller learns that when the supervisor knows it too,
                 // so that a second try waits for the new process instead of meeting the old one.
                 let _ = tokio::time::timeout(DEATH, life.changed()).await;
@@ -222,10 +223,11 @@ impl Gateway {
                 listening.store(0, Ordering::Relaxed);
                 Err(if error.is_connect() { not_booted() } else { exited() })
             }
-            Err(_) => Err(refusal(
-                StatusCode::GATEWAY_TIMEOUT,
-                json!({"code": "IDLE_TIMEOUT", "message": format!("Request idle timeout limit ({}s) reached", self.idle.as_secs())}),
-            )),
+            Ok(Err(_)) => Err(exited()),
+            Err(_) => {
+                let message = format!("Request idle timeout limit ({}s) reached", self.idle.as_secs());
+                Err(coded(StatusCode::GATEWAY_TIMEOUT, "IDLE_TIMEOUT", &message))
+            }
         }
     }
 }
@@ -255,16 +257,14 @@ async fn boot(port: u16, life: &mut watch::Receiver<Life>, listening: &AtomicU32
 }
 
 fn not_booted() -> Refusal {
-    refusal(
-        StatusCode::SERVICE_UNAVAILABLE,
-        json!({"code": "BOOT_ERROR", "message": "Function failed to start (please check logs)"}),
-    )
+    coded(StatusCode::SERVICE_UNAVAILABLE, "BOOT_ERROR", "Function failed to start (please check logs)")
 }
 
 fn exited() -> Refusal {
-    refusal(
+    coded(
         StatusCode::INTERNAL_SERVER_ERROR,
-        json!({"code": "WORKER_ERROR", "message": "Function exited due to an error (please check logs)"}),
+        "WORKER_ERROR",
+        "Function exited due to an error (please check logs)",
     )
 }
 
@@ -284,8 +284,17 @@ fn refusal(status: StatusCode, body: Value) -> Refusal {
     Refusal { status, body }
 }
 
+/// Refuses a call of a function, in the hosted platform's form.
+fn coded(status: StatusCode, code: &str, message: &str) -> Refusal {
+    refusal(status, json!({"code": code, "message": message}))
+}
+
 fn refuse(refusal: &Refusal) -> Reply {
-    reply(refusal.status, &refusal.body)
+    let mut reply = reply(refusal.status, &refusal.body);
+    if let Some(code) = refusal.body["code"].as_str().and_then(|code| HeaderValue::try_from(code).ok()) {
+        reply.headers_mut().insert(ERROR_CODE, code);
+    }
+    reply
 }
 
 /// A reply by the gateway itself, readable by a page of any origin.

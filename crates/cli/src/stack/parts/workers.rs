@@ -14,9 +14,6 @@ use crate::stack::ports;
 use crate::stack::process::Process;
 use crate::stack::vault;
 
-/// A body follows its head; the worker ends when both are out.
-const LAST_BYTES: Duration = Duration::from_millis(500);
-
 impl Parts {
     /// Sets secrets of the functions, and gives every running function a worker that has them.
     pub(crate) async fn set_secrets(self: &Arc<Self>, secrets: &[(String, String)]) -> Result<()> {
@@ -82,7 +79,6 @@ impl Parts {
             while active.load(Ordering::Relaxed) > 0 {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            tokio::time::sleep(LAST_BYTES).await;
             old.retire().await;
             // What a function had at first it has again when it is stopped and started.
             if !parts.functions.iter().any(|(_, first)| *first == port) {
