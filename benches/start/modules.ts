@@ -12,10 +12,6 @@ const weights: Record<string, number> = {};
 for (const { name, isDirectory } of Deno.readDirSync(root)) {
   if (!isDirectory || name.startsWith("_")) continue;
   const module = name.replaceAll("-", "_");
-  for (const { name: file } of Deno.readDirSync(`${root}/${name}/wasm`)) {
-    const path = `${root}/${name}/wasm/${file}`;
-    if (file === `${module}.json`) weights[name] = await gzipped(path);
-    if (file === `${module}.later.json`) weights[`${name}, what is loaded later`] = await gzipped(path);
-  }
+  weights[name] = await gzipped(`${root}/${name}/wasm/${module}.json`);
 }
 console.log(JSON.stringify(weights));

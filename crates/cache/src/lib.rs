@@ -28,7 +28,6 @@ mod tokens;
 mod validate;
 mod warm;
 
-use futures_util::FutureExt as _;
 use ironferry::{Context, Error, Request, Response, Result, seal};
 use serde_json::json;
 
@@ -102,24 +101,6 @@ async fn route(
     caller: &Caller,
     path: &[&str],
 ) -> Result<Response> {
-    if let ("GET", [project, cache_type]) = (request.method().as_str(), path) {
-        let key = Key::new(project, cache_type)?;
-        record.about(&key);
-        return get(request, cx, settings, record, &key).await;
-    }
-    // Boxed, it is apart from this function, so that wasm-parts.json can name it.
-    seldom(request, cx, settings, record, caller, path).boxed_local().await
-}
-
-/// All but reading.
-async fn seldom(
-    request: &Request,
-    cx: &Context,
-    settings: &Settings,
-    record: &mut Record,
-    caller: &Caller,
-    path: &[&str],
-) -> Result<Response> {
     let operator = |record: &mut Record| {
         record.operation = "ADMIN";
         record.cache_type.clear();
@@ -158,6 +139,7 @@ async fn seldom(
             let key = Key::new(project, cache_type)?;
             record.about(&key);
             match (method, verb) {
+                ("GET", []) => get(request, cx, settings, record, &key).await,
                 ("PUT", []) => {
                     require_write(caller)?;
                     put(request, cx, settings, record, &key).await

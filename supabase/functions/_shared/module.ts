@@ -1,5 +1,4 @@
-// Makes a packed module run: decodes and compiles it, and what was taken out of it when that is first
-// called.
+// Decodes and compiles a packed module.
 
 import type { Shim } from "./wasm.ts";
 
@@ -10,10 +9,8 @@ export interface Packed {
   source: string;
   /** The module, base64. */
   wasm: string;
-  /** What `scripts/split.ts` took out of it, where it did; base64. */
-  later?: string;
   /** Makes an instance with state of its own. */
-  instantiate(link: (imports: WebAssembly.Imports) => WebAssembly.Instance): Exports;
+  instantiate(module: WebAssembly.Module): Exports;
 }
 
 /** The module's exports, see `crates/ironferry/src/wasm.rs`. */
@@ -28,25 +25,10 @@ export interface Exports {
   trapped_reply(): boolean;
 }
 
-/** Compiles a module; what comes back makes an instance of it at each call. */
+/** Compiles a module and returns a function that makes an instance of it at each call. */
 export function compile(packed: Packed): () => Exports {
-  const main = new WebAssembly.Module(decode(packed.wasm));
-  return () => packed.instantiate((imports) => link(main, packed, imports));
-}
-
-/** Makes an instance, which loads the later part when it first calls into it. */
-export function link(
-  main: WebAssembly.Module,
-  packed: Packed,
-  imports: WebAssembly.Imports,
-): WebAssembly.Instance {
-  const load = () => {
-    const later = new WebAssembly.Module(decode(packed.later ?? ""));
-    // Works on the memory of this instance, and puts its functions into a table that is called through.
-    new WebAssembly.Instance(later, { ...imports, main: instance.exports });
-  };
-  const instance = new WebAssembly.Instance(main, { ...imports, later: { load } });
-  return instance;
+  const module = new WebAssembly.Module(decode(packed.wasm));
+  return () => packed.instantiate(module);
 }
 
 function decode(base64: string): Uint8Array<ArrayBuffer> {

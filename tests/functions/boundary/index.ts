@@ -4,7 +4,8 @@ import * as module from "./wasm/boundary.ts";
 
 /** The instances made so far, so that tests can look into them. */
 export const instances: (Exports & { inspect(): Record<string, number> })[] = [];
-const instantiate: Packed["instantiate"] = (link) => instances[instances.push(module.instantiate(link)) - 1];
+const instantiate: Packed["instantiate"] = (compiled) =>
+  instances[instances.push(module.instantiate(compiled)) - 1];
 
 export const handle = handler({ ...module, instantiate }, {
   secrets: ["SUPABASE_URL", "SUPABASE_SECRET_KEYS", "SUPABASE_JWKS", "SERVICE_API_KEY", "TEST_KEY"],

@@ -43,8 +43,7 @@ const METHOD: &str = "From the start of the process to the last byte of the firs
     of that row, round by round.";
 
 const MODULE: &str = "In a fresh process each: importing its files (the module is a text in JSON, base64), decoding it, \
-    compiling it (V8's first tier is lazy), and making an instance. *Later part* is decoding and compiling \
-    what is loaded when it is first called (docs/architecture.md).";
+    compiling it (V8's first tier is lazy), and making an instance.";
 
 const SIZE: &str = "All files of the module graph, packages of npm as a whole, which is what the platform's bundle carries, \
     gzipped together (`benches/start/weigh.ts`); and the twin as `deno bundle` packs it, gzipped.";
@@ -140,8 +139,7 @@ async fn main() -> Result<()> {
     let mut sizes = Section::new("What is deployed", SIZE);
     let mut start_table =
         Table::new(["first reply of", "in", "ms", "ratio", "ms with a code cache", "ratio", "CPU ms"]);
-    let mut module_table =
-        Table::new(["module", "import ms", "decode ms", "compile ms", "instantiate ms", "later part ms"]);
+    let mut module_table = Table::new(["module", "import ms", "decode ms", "compile ms", "instantiate ms"]);
     let mut size_table = Table::new([
         "",
         "files",
@@ -295,20 +293,19 @@ struct Steps {
     decode: f64,
     compile: f64,
     instantiate: f64,
-    later: f64,
 }
 
-async fn module(pair: &Pair, rounds: usize) -> Result<[Cell; 6]> {
+async fn module(pair: &Pair, rounds: usize) -> Result<[Cell; 5]> {
     let file = format!("supabase/functions/{}/wasm/{}.ts", pair.function, pair.function.replace('-', "_"));
-    let mut times: [Rounds; 5] = Default::default();
+    let mut times: [Rounds; 4] = Default::default();
     for _ in 0..rounds {
         let steps: Steps =
             script(&["run", "--quiet", "--no-code-cache", "-A", "benches/start/module.ts", &file]).await?;
-        let steps = [steps.load, steps.decode, steps.compile, steps.instantiate, steps.later];
+        let steps = [steps.load, steps.decode, steps.compile, steps.instantiate];
         times.iter_mut().zip(steps).for_each(|(times, time)| times.push(time));
     }
-    let [load, decode, compile, instantiate, later] = times.map(|times| times.cell(2));
-    Ok([pair.function.into(), load, decode, compile, instantiate, later])
+    let [load, decode, compile, instantiate] = times.map(|times| times.cell(2));
+    Ok([pair.function.into(), load, decode, compile, instantiate])
 }
 
 /// What `benches/start/weigh.ts` tells, in bytes.

@@ -95,7 +95,6 @@ fn link_sources(folder: &Path) -> Result<()> {
         "supabase/migrations",
         "tests",
         "wasm-budget.json",
-        "wasm-parts.json",
     ];
     for part in linked {
         std::os::unix::fs::symlink(project().join(part), folder.join(part))
@@ -170,7 +169,6 @@ async fn a_dry_run_changes_nothing_and_a_deployment_carries_the_module_and_is_tr
     for file in [
         "collect-dex/wasm/collect_dex.ts",
         "collect-dex/wasm/collect_dex.json",
-        "collect-dex/wasm/collect_dex.later.json",
         "_shared/wasm.ts",
         "_shared/module.ts",
     ] {
