@@ -22,6 +22,7 @@ mod rotate;
 mod sales;
 mod secrets;
 mod sites;
+mod systems;
 mod tokens;
 mod tutorial;
 mod webhooks;
