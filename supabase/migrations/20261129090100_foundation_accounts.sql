@@ -104,13 +104,13 @@ revoke execute on function public.my_managed_company_id() from public, anon, aut
 grant execute on function public.my_managed_company_id() to authenticated;
 
 create policy "members read their company" on public.companies
-    for select to authenticated using (id in (select private.my_companies()));
+    for select to authenticated using (id = any (array(select private.my_companies())));
 create policy "admins change their company" on public.companies
     for update to authenticated
-    using (id in (select private.my_managed_companies()))
-    with check (id in (select private.my_managed_companies()));
+    using (id = any (array(select private.my_managed_companies())))
+    with check (id = any (array(select private.my_managed_companies())));
 create policy "members see who belongs to their company" on public.company_members
-    for select to authenticated using (company_id in (select private.my_companies()));
+    for select to authenticated using (company_id = any (array(select private.my_companies())));
 
 -- Profiles: what the API may show of a user. Auth keeps the account itself.
 
@@ -330,7 +330,7 @@ language sql stable security definer set search_path = '' as $$
     union
     select project_id from public.project_members where user_id = (select auth.uid()) and role = 'admin'
     union
-    select id from public.projects where workspace_id in (select private.my_managed_workspaces());
+    select id from public.projects where workspace_id = any (array(select private.my_managed_workspaces()));
 $$;
 comment on function private.my_managed_projects() is
     'The projects that the user who calls may change: as owner, as admin, or as owner or admin of their workspace.';

@@ -60,11 +60,11 @@ grant update (location, machine_model, machine_type, status, cash_enabled, displ
     on public.machines to authenticated;
 grant select, insert, update, delete on public.machines to service_role;
 create policy "members read their machines" on public.machines
-    for select to authenticated using (company_id in (select private.my_companies()));
+    for select to authenticated using (company_id = any (array(select private.my_companies())));
 create policy "admins change their machines" on public.machines
     for update to authenticated
-    using (company_id in (select private.my_managed_companies()))
-    with check (company_id in (select private.my_managed_companies()));
+    using (company_id = any (array(select private.my_managed_companies())))
+    with check (company_id = any (array(select private.my_managed_companies())));
 
 create table public.dex_captures (
     id                bigint generated always as identity primary key,
@@ -129,7 +129,7 @@ revoke all on public.dex_captures from public, anon, authenticated, service_role
 grant select on public.dex_captures to authenticated;
 grant select, insert, update, delete on public.dex_captures to service_role;
 create policy "members read their captures" on public.dex_captures
-    for select to authenticated using (company_id in (select private.my_companies()));
+    for select to authenticated using (company_id = any (array(select private.my_companies())));
 
 create table public.user_credentials (
     id                  uuid primary key default gen_random_uuid(),
@@ -174,7 +174,7 @@ grant select (id, user_id, company_id, site_url, is_active, last_validated, vali
     on public.user_credentials to authenticated;
 grant select, insert, update, delete on public.user_credentials to service_role;
 create policy "admins see that there is a login" on public.user_credentials
-    for select to authenticated using (company_id in (select private.my_managed_companies()));
+    for select to authenticated using (company_id = any (array(select private.my_managed_companies())));
 
 create table public.collection_runs (
     id                      uuid primary key,
@@ -257,7 +257,7 @@ revoke all on public.collection_state from public, anon, authenticated, service_
 -- Only functions write: they keep the leases true.
 grant select on public.collection_state to authenticated, service_role;
 create policy "members read their collection state" on public.collection_state
-    for select to authenticated using (company_id in (select private.my_companies()));
+    for select to authenticated using (company_id = any (array(select private.my_companies())));
 
 create table public.dex_intervals (
     machine_id       uuid not null,
@@ -327,7 +327,7 @@ revoke all on public.dex_intervals from public, anon, authenticated, service_rol
 -- Only functions write: sales follow from captures, and a changed one would be wrong.
 grant select on public.dex_intervals to authenticated, service_role;
 create policy "members read their intervals" on public.dex_intervals
-    for select to authenticated using (company_id in (select private.my_companies()));
+    for select to authenticated using (company_id = any (array(select private.my_companies())));
 
 create table public.dex_sales (
     machine_id       uuid not null,
@@ -385,7 +385,7 @@ alter table public.dex_sales enable row level security;
 revoke all on public.dex_sales from public, anon, authenticated, service_role;
 grant select on public.dex_sales to authenticated, service_role;
 create policy "members read their sales" on public.dex_sales
-    for select to authenticated using (company_id in (select private.my_companies()));
+    for select to authenticated using (company_id = any (array(select private.my_companies())));
 
 create table public.dex_events (
     id               bigint generated always as identity primary key,
@@ -430,7 +430,7 @@ alter table public.dex_events enable row level security;
 revoke all on public.dex_events from public, anon, authenticated, service_role;
 grant select on public.dex_events to authenticated, service_role;
 create policy "members read their events" on public.dex_events
-    for select to authenticated using (company_id in (select private.my_companies()));
+    for select to authenticated using (company_id = any (array(select private.my_companies())));
 
 create table public.machine_states (
     machine_id           uuid primary key,
@@ -475,7 +475,7 @@ alter table public.machine_states enable row level security;
 revoke all on public.machine_states from public, anon, authenticated, service_role;
 grant select on public.machine_states to authenticated, service_role;
 create policy "members read their machine states" on public.machine_states
-    for select to authenticated using (company_id in (select private.my_companies()));
+    for select to authenticated using (company_id = any (array(select private.my_companies())));
 
 create table public.cash_collections (
     id             bigint generated always as identity primary key,
@@ -511,4 +511,4 @@ alter table public.cash_collections enable row level security;
 revoke all on public.cash_collections from public, anon, authenticated, service_role;
 grant select on public.cash_collections to authenticated, service_role;
 create policy "members read their cash collections" on public.cash_collections
-    for select to authenticated using (company_id in (select private.my_companies()));
+    for select to authenticated using (company_id = any (array(select private.my_companies())));

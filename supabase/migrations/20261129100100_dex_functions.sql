@@ -1134,7 +1134,7 @@ begin
     update public.dex_events as event
     set acknowledged_at = clock_timestamp(), acknowledged_by = (select auth.uid())
     where event.id = any (p_event_ids) and event.acknowledged_at is null
-      and (event.company_id in (select private.my_companies()) or (select auth.role()) = 'service_role');
+      and (event.company_id = any (array(select private.my_companies())) or (select auth.role()) = 'service_role');
     get diagnostics v_noted = row_count;
     return v_noted;
 end;
@@ -1157,7 +1157,7 @@ declare
 begin
     select company_id into v_company_id from public.machines
     where id = p_machine_id
-      and (company_id in (select private.my_companies()) or (select auth.role()) = 'service_role')
+      and (company_id = any (array(select private.my_companies())) or (select auth.role()) = 'service_role')
     -- Two at once take turns: the second finds the box empty.
     for no key update;
     if not found then

@@ -349,7 +349,7 @@ comment on column public.order_events.details is 'The broker''s words.';
 comment on column public.order_events.created_at is 'When it was noted.';
 comment on column public.order_events.updated_at is 'When the row was last changed.';
 create index order_events_order on public.order_events (order_id, id);
-create index order_events_user on public.order_events (user_id);
+create index order_events_user on public.order_events (user_id, created_at desc);
 create trigger order_events_touch before update on public.order_events
     for each row execute function private.touch_updated_at();
 alter table public.order_events enable row level security;
