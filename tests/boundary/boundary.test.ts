@@ -185,6 +185,30 @@ Deno.test("a user's JWT is verified: signature, time, role, key and algorithm", 
   }
 });
 
+Deno.test("a legacy project's HS256 token is verified by JWT_SECRET, and by nothing that is public", async () => {
+  const secret = "a-legacy-secret-of-32-characters!";
+  const publicKey = JSON.stringify(jwk);
+  Deno.env.set("JWT_SECRET", secret);
+  const legacy = (await import("../functions/boundary/index.ts?legacy")).handle;
+  Deno.env.delete("JWT_SECRET");
+  const ask = async (handler: typeof handle, signedWith: string) => {
+    const part = (value: unknown) => base64url(new TextEncoder().encode(JSON.stringify(value)));
+    const claims = { sub: "user-1", role: "authenticated", exp: Math.floor(Date.now() / 1_000) + 60 };
+    const signed = `${part({ alg: "HS256", kid: "one" })}.${part(claims)}`;
+    const algorithm = { name: "HMAC", hash: "SHA-256" };
+    const bytes = new TextEncoder().encode(signedWith);
+    const key = await crypto.subtle.importKey("raw", bytes, algorithm, false, ["sign"]);
+    const mac = await crypto.subtle.sign(algorithm, key, new TextEncoder().encode(signed));
+    const authorization = `Bearer ${signed}.${base64url(new Uint8Array(mac))}`;
+    return (await handler(new Request(`${BASE}/user`, { headers: { authorization } }))).status;
+  };
+  assertEquals(await ask(legacy, secret), 200);
+  for (const forged of ["another-secret-of-32-characters!!", publicKey, jwk.x!]) {
+    assertEquals([await ask(legacy, forged), await ask(handle, forged)], [401, 401]);
+  }
+  assertEquals(await ask(handle, secret), 401);
+});
+
 Deno.test("time and random numbers come from the runtime", async () => {
   const before = Date.now() / 1_000;
   const told = await json(get("/time"));

@@ -93,6 +93,11 @@ pub struct User {
     nbf: Option<i64>,
 }
 
+/// The legacy JWT secret. The platform's own name for it begins with `SUPABASE_`, and such names cannot be set.
+const JWT_SECRET: &str = "JWT_SECRET";
+/// HS256 needs 256 bits (RFC 7518, 3.2); the platform demands as many characters.
+const SHORTEST_SECRET: usize = 32;
+
 /// Clocks of two machines differ by some seconds.
 const LEEWAY_SECONDS: i64 = 30;
 
@@ -133,32 +138,58 @@ pub(crate) async fn require_user(cx: &Context) -> Result<User> {
     Ok(user)
 }
 
-/// The key that the header names, or the only one of its type. The algorithm must be the key's
-/// own: a token that picks another (`none`, or `HS256` under a public key) finds no key.
+/// Returns the key for the header's algorithm, as a JWK. The algorithm decides the type of the key: `HS256` is
+/// checked with a shared secret only, `ES256` and `RS256` with a public key only, and nothing else is checked at all.
 fn find_key(cx: &Context, header: &Header) -> Result<String> {
-    let wanted = match header.alg.as_str() {
+    let key_type = match header.alg.as_str() {
         "ES256" => "EC",
         "RS256" => "RSA",
         "HS256" => "oct",
         _ => return Err(no_user("the token's algorithm is not accepted")),
     };
+    let legacy = legacy_secret(cx)?;
+    // A project that still signs with its legacy secret has no published keys.
     let jwks: Value = cx
         .secret("SUPABASE_JWKS")
-        .and_then(|text| crate::from_json(text.expose().as_bytes()).ok())
-        .ok_or_else(|| Error::missing_secret("SUPABASE_JWKS"))?;
-    jwks["keys"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|key| {
-            key["kty"] == wanted
-                && header
-                    .kid
-                    .as_deref()
-                    .is_none_or(|kid| key["kid"].as_str().is_none_or(|known| known == kid))
-        })
+        .and_then(|text| from_json(text.expose().as_bytes()).ok())
+        .unwrap_or_default();
+    let published = jwks["keys"].as_array().map_or(&[][..], Vec::as_slice);
+    if legacy.is_none() && published.is_empty() {
+        return Err(no_keys());
+    }
+    if let ("oct", Some(secret)) = (key_type, legacy) {
+        return Ok([r#"{"kty":"oct","k":""#, &BASE64.encode(secret.expose()), r#""}"#].concat());
+    }
+    let is_named = |key: &Value| match (&header.kid, key["kid"].as_str()) {
+        (Some(wanted), Some(known)) => wanted == known,
+        _ => true,
+    };
+    published
+        .iter()
+        .find(|key| key["kty"] == key_type && is_named(key))
         .and_then(|key| crate::to_json(key).ok())
         .ok_or_else(|| no_user("the token's key is not known"))
+}
+
+/// `JWT_SECRET`, with which a legacy project signs by HS256. A public key in its place would let everybody sign.
+fn legacy_secret(cx: &Context) -> Result<Option<&Secret>> {
+    let secret = cx.secret(JWT_SECRET);
+    let is_public =
+        |text: &str| ["-----BEGIN", "{", "ssh-"].iter().any(|start| text.trim().starts_with(start));
+    match secret.map(Secret::expose) {
+        Some(text) if text.len() < SHORTEST_SECRET || is_public(text) => {
+            let told =
+                "JWT_SECRET must be the project's legacy JWT secret: at least 32 characters, and no key file";
+            Err(Error::internal(told).code("INVALID_SETTING"))
+        }
+        _ => Ok(secret),
+    }
+}
+
+fn no_keys() -> Error {
+    let told = "no key is configured on the server to verify users' tokens: switch the project to JWT signing keys \
+                (dashboard, Project Settings, JWT Keys), or set the secret JWT_SECRET to its legacy JWT secret";
+    Error::internal(told).code("MISSING_SECRET")
 }
 
 fn decode<T: serde::de::DeserializeOwned>(part: &str) -> Result<T> {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ironferry::testing::{Answer, App, user_token};
 use ironferry::{Context, Error, HostError, Request, Response, Result, Retry};
 use serde_json::{Value, json};
@@ -121,6 +123,46 @@ fn a_user_is_known_until_the_token_expires() {
     assert_eq!(ask().json(), "user-1");
     app.advance(Duration::from_mins(2));
     assert_eq!(ask().json()["code"], "TOKEN_EXPIRED");
+}
+
+/// A token whose signature the scripted host accepts, under another algorithm.
+fn token_of(algorithm: &str) -> String {
+    let now = OffsetDateTime::from_unix_timestamp(1_767_225_600).unwrap();
+    let token = user_token("user-1", now + Duration::from_mins(1));
+    let (_, rest) = token.split_once('.').unwrap();
+    let header = URL_SAFE_NO_PAD.encode(json!({ "alg": algorithm, "kid": "legacy" }).to_string());
+    format!("Bearer {header}.{rest}")
+}
+
+#[test]
+fn a_legacy_project_verifies_by_its_jwt_secret_and_an_algorithm_never_gets_the_key_of_another() {
+    const LEGACY: &str = "a-legacy-jwt-secret-of-a-project";
+    const PUBLIC: &str = r#"{"keys":[{"kty":"EC"},{"kty":"RSA"}]}"#;
+    let pem = format!("-----BEGIN PUBLIC KEY-----\n{}", "A".repeat(64));
+    let jwk = format!(r#"{{"kty":"EC","x":"{}"}}"#, "A".repeat(64));
+    for (jwks, secret, algorithm, status, code) in [
+        ("", LEGACY, "HS256", 200, None),
+        (PUBLIC, LEGACY, "HS256", 200, None),
+        (PUBLIC, LEGACY, "ES256", 200, None),
+        (PUBLIC, "", "HS256", 401, Some("INVALID_TOKEN")),
+        ("", LEGACY, "ES256", 401, Some("INVALID_TOKEN")),
+        ("", LEGACY, "RS256", 401, Some("INVALID_TOKEN")),
+        (PUBLIC, LEGACY, "HS512", 401, Some("INVALID_TOKEN")),
+        (PUBLIC, LEGACY, "none", 401, Some("INVALID_TOKEN")),
+        (PUBLIC, &pem, "HS256", 500, Some("INVALID_SETTING")),
+        (PUBLIC, &jwk, "HS256", 500, Some("INVALID_SETTING")),
+        (PUBLIC, "short", "HS256", 500, Some("INVALID_SETTING")),
+        ("", "", "HS256", 500, Some("MISSING_SECRET")),
+        (r#"{"keys":[]}"#, "", "ES256", 500, Some("MISSING_SECRET")),
+    ] {
+        let app = App::new(who).secret("SUPABASE_JWKS", jwks).secret("JWT_SECRET", secret);
+        let reply = app.send("GET", "/who", &[("authorization", &token_of(algorithm))], "");
+        let told = (reply.status(), reply.json()["code"].as_str().map(str::to_owned));
+        assert_eq!(told, (status, code.map(str::to_owned)), "{jwks} {secret} {algorithm}: {}", reply.text());
+    }
+    let app = App::new(who).secret("SUPABASE_JWKS", "");
+    let told = app.send("GET", "/who", &[("authorization", &token_of("HS256"))], "").text();
+    assert!(told.contains("JWT signing keys") && told.contains("JWT_SECRET"), "{told}");
 }
 
 async fn echo(request: Request, _cx: Context) -> Result<Response> {

@@ -23,7 +23,7 @@ export const SERVICE = [
 ];
 
 /** What it needs to serve users and to reach the database as one of them. */
-export const USERS = ["SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY", "SUPABASE_JWKS"];
+export const USERS = ["SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY", "SUPABASE_JWKS", "JWT_SECRET"];
 
 /** Settings of the SDK itself, which hold nothing secret. */
 const SETTINGS = ["LOG_LEVEL", "CORS_ORIGINS"];
