@@ -10,7 +10,7 @@ use crate::sources::Source;
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "four flags, each of its own")]
 pub(crate) struct Settings {
-    /// `SUPABASE_ENABLED`: whether there is a database.
+    /// `CACHE_DATABASE_ENABLED`, or `SUPABASE_ENABLED` where that name can be set: whether there is a database.
     pub(crate) database: bool,
     /// `EMERGENCY_REFRESH`: whether a reader's miss in all layers asks the source.
     pub(crate) emergency: bool,
@@ -38,7 +38,7 @@ impl Settings {
     pub(crate) fn of(cx: &Context) -> Result<Self> {
         let seconds = |name, default| cx.setting::<u32>(name, default);
         Ok(Self {
-            database: cx.setting("SUPABASE_ENABLED", true)?,
+            database: cx.setting("CACHE_DATABASE_ENABLED", cx.setting("SUPABASE_ENABLED", true)?)?,
             emergency: cx.setting("EMERGENCY_REFRESH", true)?,
             retry: cx.setting("BACKGROUND_RETRY", true)?,
             graceful: cx.setting("GRACEFUL_SHUTDOWN", true)?,

@@ -258,3 +258,18 @@ fn a_setting_that_cannot_be_used_is_named() {
     let app = cache().secret("CACHE_TTL_SECONDS", "soon");
     assert_eq!(get(&app).json()["code"], "INVALID_SETTING");
 }
+
+#[test]
+fn the_database_is_left_alone_by_a_name_that_the_platform_takes_and_by_the_older_one() {
+    for (name, older, asked) in
+        [("", "", true), ("false", "", false), ("", "false", false), ("true", "false", true)]
+    {
+        cache::forget();
+        let app = cache()
+            .secret("CACHE_DATABASE_ENABLED", name)
+            .secret("SUPABASE_ENABLED", older)
+            .rpc("cache_save", saved("new"));
+        put(&app, "");
+        assert_eq!(!app.rpc_calls("cache_save").is_empty(), asked, "{name:?} {older:?}");
+    }
+}

@@ -270,7 +270,8 @@ async fn without_a_database_the_other_layers_do() -> Result<()> {
     origins.document("/data", json!({ "n": 1 }));
     let source = json!({ "kind": "json", "url": format!("{}/data", origins.url()) });
     let sources = json!({ "tracker/data": source }).to_string();
-    let cache = Cache::start("alone", &[("SUPABASE_ENABLED", "false"), ("CACHE_SOURCES", &sources)]).await?;
+    let cache =
+        Cache::start("alone", &[("CACHE_DATABASE_ENABLED", "false"), ("CACHE_SOURCES", &sources)]).await?;
     assert_eq!(layer(&cache.get("/tracker/data").await?), "origin");
     assert_eq!(layer(&cache.get("/tracker/data").await?), "memory");
     assert_eq!(
@@ -284,7 +285,7 @@ async fn without_a_database_the_other_layers_do() -> Result<()> {
     assert_eq!(
         db.count("select count(*) from public.cache_storage", &[]).await?,
         0,
-        "SUPABASE_ENABLED=false"
+        "CACHE_DATABASE_ENABLED=false"
     );
     cache.stop().await?;
 
