@@ -68,6 +68,11 @@ pub(super) fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
+/// The lines of a text from a file or a server, each without what could steer a terminal.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = String> {
+    text.trim_end().lines().map(harmless)
+}
+
 /// How many columns there are to write in: `COLUMNS`, or those of the terminal. None where the
 /// output goes to a file, which has room for everything.
 pub(super) fn width() -> Option<usize> {

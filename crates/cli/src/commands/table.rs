@@ -58,6 +58,17 @@ impl Cell {
         Self { text: cut(&paint::harmless(&text.to_string()), LONGEST), tone: Tone::Plain }
     }
 
+    /// A text whose line breaks are kept: it takes as many lines of the table.
+    pub(super) fn paragraph(text: &str) -> Self {
+        let lines: Vec<String> = paint::lines(text).map(|line| cut(&line, LONGEST)).collect();
+        Self { text: lines.join("\n"), tone: Tone::Plain }
+    }
+
+    /// The cell's part of a line of the table.
+    fn line(&self, number: usize) -> Self {
+        Self { text: self.text.lines().nth(number).unwrap_or_default().to_owned(), tone: self.tone }
+    }
+
     /// An empty cell where there is nothing to tell.
     pub(super) fn maybe(text: Option<impl ToString>) -> Self {
         text.map_or_else(Self::default, |text| Self::new(&text))
@@ -124,7 +135,9 @@ impl Table {
     }
 
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = Cell>) {
-        self.rows.push(cells.into_iter().collect());
+        let cells: Vec<Cell> = cells.into_iter().collect();
+        let height = cells.iter().map(|cell| cell.text.lines().count()).max().unwrap_or_default().max(1);
+        self.rows.extend((0..height).map(|number| cells.iter().map(|cell| cell.line(number)).collect()));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -275,6 +288,20 @@ mod tests {
         let mut table = Table::new([Column::left("A")]);
         table.row(["a\u{1b}[31mb\n".into()]);
         assert_eq!(table.lines(None)[1], "a\u{fffd}[31mb\u{fffd}");
+    }
+
+    #[test]
+    fn a_paragraph_keeps_its_line_breaks_within_its_column() {
+        let mut table = Table::new([Column::left("Tick"), Column::left("Where it broke")]);
+        table.row(["14:30".into(), Cell::paragraph("no such table\nLINE 1: select\u{1b}[31m\n")]);
+        table.row(["14:35".into(), "fine".into()]);
+        let wanted = [
+            "Tick   Where it broke",
+            "14:30  no such table",
+            "       LINE 1: select\u{fffd}[31m",
+            "14:35  fine",
+        ];
+        assert_eq!(plain(&table, None), wanted);
     }
 
     #[test]

@@ -101,6 +101,11 @@ pub(super) async fn ask(client: &Client, ticks: i64) -> Result<Facts> {
     let mut facts: Facts =
         serde_json::from_value(answer).context("the database answered in an unexpected shape")?;
     facts.has_ledger = has_ledger;
+    for call in facts.jobs.iter_mut().flat_map(|job| &mut job.ticks).flat_map(|tick| &mut tick.calls) {
+        for error in [&mut call.error].into_iter().chain(call.retry.as_mut().map(|retry| &mut retry.error)) {
+            *error = error.take().map(unescaped);
+        }
+    }
     facts.runs = runs(client, &facts.jobs).await?;
     Ok(facts)
 }
@@ -133,4 +138,33 @@ async fn runs(client: &Client, jobs: &[Job]) -> Result<HashMap<String, Run>> {
         }
     }
     Ok(runs)
+}
+
+/// The ledger keeps an error as it stands in the JSON of the answer: `\n` is a line break. It may have been cut off
+/// within an escape.
+fn unescaped(stored: String) -> String {
+    if !stored.contains('\\') {
+        return stored;
+    }
+    let read = |text: &str| serde_json::from_str(&format!("\"{text}\"")).ok();
+    let whole = || stored.rsplit_once('\\').and_then(|(whole, _)| read(whole));
+    read(&stored).or_else(whole).unwrap_or(stored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_an_answer_is_read_as_its_json_meant_it() {
+        for (stored, told) in [
+            (r"42P01: no such table\nLINE 1: select", "42P01: no such table\nLINE 1: select"),
+            (r"invalid input \", "invalid input "),
+            (r"one\ntwo \u00", "one\ntwo "),
+            ("Timeout of 10000 ms reached", "Timeout of 10000 ms reached"),
+            (r#"a "path" C:\new"#, r#"a "path" C:\new"#),
+        ] {
+            assert_eq!(unescaped(stored.to_owned()), told);
+        }
+    }
 }

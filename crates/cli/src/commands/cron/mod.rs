@@ -86,7 +86,9 @@ fn print(facts: &Facts) {
         };
         paint::line(format!("{}  {}  {verdict}", paint::bold(paint::harmless(&job.name)), job.schedule));
         if let Some(broken) = chain::job(job, facts) {
-            paint::line(format!("  {}", paint::harmless(&broken.reason)));
+            for line in paint::lines(&broken.reason) {
+                paint::line(format!("  {line}"));
+            }
         }
         if job.ticks.is_empty() && broken(job, facts).is_none() {
             paint::line(paint::faint("  no tick yet"));
@@ -138,7 +140,7 @@ fn row(job: &Job, tick: &Tick, facts: &Facts) -> [Cell; 5] {
         Cell::from(fired).tone(if fired == "failed" { Tone::Bad } else { Tone::Plain }),
         answers.collect::<Vec<_>>().join(", ").into(),
         runs.collect::<Vec<_>>().join(", ").into(),
-        Cell::from(reason).tone(tone),
+        Cell::paragraph(&reason).tone(tone),
     ]
 }
 
