@@ -94,6 +94,23 @@ async fn secrets_go_from_where_they_are_kept_to_functions_and_vault_and_no_value
     project.secrets(&["push"], &kept).await?;
     assert_eq!(management.writes().len(), writes, "nothing is set twice");
 
+    let large = format!("LARGE={}\n", "x".repeat(48 * 1_024 + 1));
+    std::fs::write(project.0.join(".env"), format!("MISSPELT=1\nSITE_URL=\nSUPABASE_FLAG=1\n{large}"))?;
+    let index = "handler(module, { secrets: [...SERVICE, \"SEALING_KEYS\", \"SITE_URL\", \"LARGE\", \"SUPABASE_FLAG\"] });";
+    std::fs::write(project.0.join("supabase/functions/one/index.ts"), index)?;
+    let pushed = project.secrets(&["push"], &kept).await?;
+    assert_eq!(pushed.status.code(), Some(1), "a function asks for what cannot be set");
+    for line in [
+        "skipped LARGE: it has 49153 bytes, and the platform takes at most 49152",
+        "skipped MISSPELT: no function asks for it",
+        "skipped SITE_URL: it is empty",
+        "skipped SUPABASE_FLAG: the platform refuses names that begin with SUPABASE_",
+    ] {
+        assert!(told(&pushed).contains(line), "{line} is not in {}", told(&pushed));
+    }
+    assert_eq!(management.writes().len(), writes, "and nothing is set twice");
+    std::fs::remove_file(project.0.join(".env"))?;
+
     let store =
         VaultKv::start("secret/ironferry/production", json!({"service_api_key": "from-hashicorp-topsecret"}))
             .await?;

@@ -4,15 +4,18 @@
 mod envfile;
 mod named;
 mod rotate;
+mod skipped;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
+
+use skipped::Reason;
 
 use super::platform::Platform;
 use super::{Misuse, paint, shims};
@@ -30,7 +33,11 @@ use crate::stack::vault;
 
 The names are those that the shims of supabase/functions name, the lists that they compute included. They come from the environment and .env, or from
 HashiCorp Vault (KV version 2; VAULT_ADDR, VAULT_TOKEN, VAULT_NAMESPACE), and go to the functions' secrets and, where
-a database is named, to its Vault: project_url and service_api_key. No value is printed.")]
+a database is named, to its Vault: project_url and service_api_key. No value is printed.
+
+What is kept and not pushed is named with the reason: no function asks for it, or the platform refuses it (names that
+begin with SUPABASE_ or have more than 256 characters, values above 48 KiB; more than 100 secrets are refused as a
+whole). Exit code 1 says that a function asks for one that the platform refuses.")]
 pub(super) enum Command {
     /// Compare; exit code 1 when something is missing or differs
     Check(Arguments),
@@ -58,6 +65,10 @@ struct Comparison {
     kept: BTreeMap<String, String>,
     /// Name and state of each, in the order of the names.
     states: Vec<(String, State)>,
+    /// What is kept and not pushed.
+    skipped: Vec<(String, Reason)>,
+    /// Name and digest of what the platform has.
+    there: BTreeMap<String, String>,
     /// The database, and what its Vault shall hold.
     vault: Option<(String, Vec<(&'static str, String)>)>,
 }
@@ -85,7 +96,10 @@ pub(super) fn run(command: &Command, place: &Place, project: &Path) -> Result<Ex
             for name in &differing {
                 paint::line(format!("{} Vault {name}", paint::bad("differs")));
             }
-            let is_well = differing.is_empty() && compared.states.iter().all(|(_, state)| !state.is_wrong());
+            compared.print_skipped();
+            let is_well = differing.is_empty()
+                && compared.is_taken()
+                && compared.states.iter().all(|(_, state)| !state.is_wrong());
             Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
         }
         Command::Push(arguments) => Comparison::make(arguments, place, project)?.push(),
@@ -103,16 +117,30 @@ impl Comparison {
     fn make(arguments: &Arguments, place: &Place, project: &Path) -> Result<Self> {
         let mut set = Settings::of(place);
         let shims = shims::read(project)?;
-        let (names, kept) = if let Some(path) = &arguments.from_vault {
-            let mut kept = block_on(source::from_vault(path, &mut set))?;
-            let names = named::by_shims(project, &shims, &kept.keys().cloned().collect());
-            kept.retain(|name, _| names.contains(name));
-            (names, kept)
+        let (mut names, mut kept, known) = if let Some(path) = &arguments.from_vault {
+            let kept = block_on(source::from_vault(path, &mut set))?;
+            let known: BTreeSet<String> = kept.keys().cloned().collect();
+            (named::by_shims(project, &shims, &known), kept, known)
         } else {
-            let names = named::by_shims(project, &shims, &set.names_of_file()?);
+            let known = set.names_of_file()?;
+            let names = named::by_shims(project, &shims, &known);
             let kept = source::from_settings(&names, &mut set)?;
-            (names, kept)
+            (names, kept, known)
         };
+        let skipped: Vec<(String, Reason)> = known
+            .union(&kept.keys().cloned().collect())
+            .filter_map(|name| {
+                let value = kept.get(name).map(String::as_str).filter(|value| !value.trim().is_empty());
+                Some((name.clone(), Reason::of(name, value, &names)?))
+            })
+            .collect();
+        for (name, reason) in &skipped {
+            kept.remove(name);
+            if reason.is_wrong() {
+                names.remove(name);
+            }
+        }
+        names.retain(|name| !skipped::is_reserved(name));
         let platform = Platform::find(arguments.project_ref.as_deref(), &mut set, project)?;
         let there = platform.secrets()?;
         let state = |name: &String| match (kept.get(name), there.get(name)) {
@@ -139,7 +167,7 @@ impl Comparison {
             .and_then(|keys| keys.split(',').map(str::trim).find(|key| !key.is_empty()));
         entries.extend(first.map(|key| ("service_api_key", key.to_owned())));
         let vault = platform.database(&arguments.database, place)?.map(|url| (url, entries));
-        Ok(Self { platform, kept, states, vault })
+        Ok(Self { platform, kept, states, skipped, there, vault })
     }
 
     fn print(&self) {
@@ -154,6 +182,18 @@ impl Comparison {
             };
             paint::line(format!("{told} {name}"));
         }
+    }
+
+    fn print_skipped(&self) {
+        for (name, reason) in &self.skipped {
+            let told = if reason.is_wrong() { paint::bad("skipped") } else { paint::faint("skipped") };
+            paint::line(format!("{told} {}: {reason}", paint::harmless(name)));
+        }
+    }
+
+    /// Whether everything that functions ask for and that is kept can be set.
+    fn is_taken(&self) -> bool {
+        self.skipped.iter().all(|(_, reason)| !reason.is_wrong())
     }
 
     async fn vault_differences(&self) -> Result<Vec<String>> {
@@ -181,6 +221,7 @@ impl Comparison {
         }
         let new: Vec<&str> =
             self.states.iter().filter(|(_, state)| state.is_wrong()).map(|(name, _)| &**name).collect();
+        skipped::check_count(&self.there, &new)?;
         if !new.is_empty() {
             let text: String = new.iter().map(|name| line(name, &self.kept[*name])).collect::<Result<_>>()?;
             let file = PrivateFile::new(&text)?;
@@ -200,7 +241,8 @@ impl Comparison {
         } else {
             paint::line(paint::faint("The database's Vault was not looked at: SUPABASE_DB_URL is not set."));
         }
-        Ok(ExitCode::SUCCESS)
+        self.print_skipped();
+        Ok(if self.is_taken() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::stack::tools;
 
 /// What a shim may use, without what it imports: nothing is served, and no module is loaded.
 const BEFORE: &str = r#"{
-const SERVICE = ["SERVICE_API_KEY"], USERS: string[] = [], module = {};
+const SERVICE = ["SERVICE_API_KEY"], USERS = ["JWT_SECRET"], module = {};
 const handler = (_: unknown, options: { secrets?: string[] }) => console.log(JSON.stringify(options.secrets ?? []));
 const env = { toObject: () => KNOWN, get: (name: string) => KNOWN[name], has: (name: string) => name in KNOWN };
 const Deno = { env, serve: (_: unknown) => {} };
@@ -22,13 +22,13 @@ const Deno = { env, serve: (_: unknown) => {} };
 "#;
 const AFTER: &str = "\n}\n}\n";
 
-/// The names, besides those that the platform sets. `known` are those that have a value; no value is needed.
+/// The names, with those of `SUPABASE_` that a shim lists itself. `known` are those that have a value; no value is needed.
 pub(super) fn by_shims(project: &Path, shims: &[Shim], known: &BTreeSet<String>) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for shim in shims {
         names.extend(shim.secrets.iter().cloned());
         match told_by(project, shim, known) {
-            Ok(told) => names.extend(told.into_iter().filter(|name| !name.starts_with("SUPABASE_"))),
+            Ok(told) => names.extend(told),
             Err(error) => anstream::eprintln!(
                 "{} {}: only the names that stand in its index.ts are known: {error:#}",
                 paint::warn("warning:"),
@@ -117,9 +117,11 @@ mod tests {
             "CACHE_SECRET_WEATHER",
             "SERVICE_API_KEY",
             "ALPACA_API_KEY",
+            "JWT_SECRET",
+            "SUPABASE_ENABLED",
         ] {
             assert!(names.contains(name), "{name} is not in {names:?}");
         }
-        assert!(!names.iter().any(|name| name.starts_with("SUPABASE_") || name == "HOME_GROWN"), "{names:?}");
+        assert!(!names.iter().any(|name| name == "SUPABASE_URL" || name == "HOME_GROWN"), "{names:?}");
     }
 }
