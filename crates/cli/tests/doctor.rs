@@ -40,7 +40,11 @@ fn mistakes_of_the_folder_and_of_the_keys_are_found_without_a_database() {
         folder.file(&format!("supabase/functions/{name}/wasm/{name}.json"), "");
     }
     folder.file("supabase/functions/bare/wasm/bare.ts", "");
-    folder.file(".env", "SUPABASE_SECRET_KEY=sb_publishable_topsecret\nSERVICE_API_KEY=topsecret\n");
+    folder.file(
+        ".env",
+        "SUPABASE_SECRET_KEY=sb_publishable_topsecret\nSERVICE_API_KEY=topsecret\n\
+         REDIS_URL=redis://u:topsecret@a.test/0?a=1&b=2\nSITE_URL='https://a.test/?a=1&b=2'\n",
+    );
     let url = ("SUPABASE_URL", "https://abc.test");
     // As a guide has them.
     let pooler =
@@ -49,6 +53,7 @@ fn mistakes_of_the_folder_and_of_the_keys_are_found_without_a_database() {
     let ran = doctor(folder.path(), &[("SUPABASE_ANON_KEY", "sb_secret_topsecret"), url, pooler, service]);
     assert_eq!(ran.code, 1, "{ran:?}");
     let expected = [
+        "ENV_UNQUOTED REDIS_URL",
         "NO_DATABASE database",
         "POOLER_HOST_UNKNOWN SUPABASE_POOLER_URL",
         "SSLMODE SUPABASE_POOLER_URL",
@@ -64,6 +69,10 @@ fn mistakes_of_the_folder_and_of_the_keys_are_found_without_a_database() {
     ];
     assert_eq!(findings(&ran), expected.map(str::to_owned).into());
     assert!(!ran.out.contains("topsecret"), "{}", ran.out);
+
+    let other = ferry_with(&["--project", folder.path(), "gen", "types"], b"", &[]);
+    assert!(other.err.contains(".env, line 3: the & in REDIS_URL"), "{other:?}");
+    assert!(!other.err.contains("SITE_URL") && !other.err.contains("topsecret"), "{other:?}");
 
     let ran = doctor(folder.path(), &[("SUPABASE_DB_URL", "postgresql://u:topsecret@127.0.0.1:1/x")]);
     assert!(findings(&ran).contains("DATABASE_UNREACHABLE database"), "{ran:?}");

@@ -35,7 +35,7 @@ use anyhow::{Context as _, Result};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::remote::{Place, RemoteError};
+use crate::remote::{Place, RemoteError, unquoted_ampersands};
 use crate::stack::Options;
 use crate::stack::state::Folder;
 
@@ -181,15 +181,16 @@ impl Cli {
             Command::Cache(command) => cache::run(&command, &scope.place()?),
             Command::New(arguments) => new::run(&arguments, &scope.stack()?.0.project),
             Command::Deploy(arguments) => {
-                let (place, project) = scope.project()?;
+                let (place, project) = in_project(scope.place()?)?;
                 deploy::run(&arguments, &place, &project)
             }
             Command::Secrets(command) => {
-                let (place, project) = scope.project()?;
+                let (place, project) = in_project(scope.place()?)?;
                 secrets::run(&command, &place, &project)
             }
             Command::Doctor(arguments) => {
-                let (place, project) = scope.project()?;
+                // It has words of its own for what is wrong with `.env`.
+                let (place, project) = in_project(scope.quiet_place()?)?;
                 doctor::run(&arguments, &place, &project)
             }
             Command::Gen(command) => generate::run(&command, &scope.place()?),
@@ -212,6 +213,14 @@ struct Scope {
 impl Scope {
     /// For commands that ask a project: it may run anywhere, and this folder need be none.
     fn place(self) -> Result<Place> {
+        let place = self.quiet_place()?;
+        if let Some(project) = &place.project {
+            warn_of_environment(project);
+        }
+        Ok(place)
+    }
+
+    fn quiet_place(self) -> Result<Place> {
         let here = std::env::current_dir().context("where are we?")?;
         let project = self.project.or_else(|| find_project(&here).ok());
         let stack = match (self.state, &project) {
@@ -220,13 +229,6 @@ impl Scope {
             (None, None) => None,
         };
         Ok(Place::new(project, stack))
-    }
-
-    /// For commands that look at a project's folder and ask where it runs.
-    fn project(self) -> Result<(Place, PathBuf)> {
-        let place = self.place()?;
-        let project = place.project.clone().map_or_else(|| find_project(Path::new(".")), Ok)?;
-        Ok((place, project))
     }
 
     /// For commands that run a stack: there must be a project.
@@ -238,6 +240,23 @@ impl Scope {
         let options = Options { state: self.state, ..Options::new(project) };
         let folder = options.state_folder()?;
         Ok((options, folder))
+    }
+}
+
+/// For commands that look at a project's folder and ask where it runs.
+fn in_project(place: Place) -> Result<(Place, PathBuf)> {
+    let project = place.project.clone().map_or_else(|| find_project(Path::new(".")), Ok)?;
+    Ok((place, project))
+}
+
+/// Says which URLs of `.env` a shell would not set: many source the file for other commands.
+fn warn_of_environment(project: &Path) {
+    for (line, name) in unquoted_ampersands(&project.join(".env")) {
+        anstream::eprintln!(
+            "{} .env, line {line}: the & in {name} ends the command in a shell that sources the file, and {name} is \
+             not set there; write {name}='…'",
+            paint::warn("warning:")
+        );
     }
 }
 

@@ -33,7 +33,7 @@ use reqwest::redirect::Policy;
 use serde_json::Value;
 pub use settings::{Place, Target};
 use url::Url;
-pub(crate) use variables::{Settings, Source, Variables, read_file};
+pub(crate) use variables::{Settings, Source, Variables, read_file, unquoted_ampersands};
 
 /// The gateway gives a function 150 s; it shall be the one that says so.
 const ANSWER_WITHIN: Duration = Duration::from_secs(160);

@@ -98,3 +98,53 @@ pub(crate) fn read_file(path: &Path) -> Result<HashMap<String, String>, RemoteEr
             _ => failure("it cannot be understood".to_owned()),
         })
 }
+
+/// The lines of an environment file, by number and name, whose URL has an `&` outside quotes. `ferry` reads them as
+/// they are meant; a shell that sources the file takes the `&` for the end of a command that it runs in the
+/// background, and sets nothing.
+pub(crate) fn unquoted_ampersands(path: &Path) -> Vec<(usize, String)> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let found = text.lines().enumerate().filter_map(|(index, line)| {
+        let line = line.trim_start();
+        let (name, value) = line.strip_prefix("export ").unwrap_or(line).trim_start().split_once('=')?;
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let is_url = value.contains("://") && name.chars().all(is_name);
+        (is_url && is_outside_quotes(value, '&')).then(|| (index + 1, name.to_owned()))
+    });
+    found.collect()
+}
+
+/// Whether a shell would see the character, before a comment and outside its quotes.
+fn is_outside_quotes(value: &str, wanted: char) -> bool {
+    let mut quote = None;
+    let mut before = ' ';
+    for c in value.chars() {
+        match quote {
+            Some(open) if c == open => quote = None,
+            Some(_) => {}
+            None if before == '\\' => before = ' ',
+            None if c == wanted => return true,
+            None if c == '#' && before.is_whitespace() => return false,
+            None if matches!(c, '\'' | '"') => quote = Some(c),
+            None => before = c,
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ampersand_that_a_shell_would_see_is_found() {
+        let path = std::env::temp_dir().join(format!("ferry-ampersand-{}.env", std::process::id()));
+        let text = "# URL=https://a.test?a=1&b=2\nA=https://a.test?a=1&b=2\nB='https://a.test?a=1&b=2'\n\
+                    export C = x\nexport D=postgres://u@a.test/x?a=1\"&\"b=2&c=3\nE=https://a.test?a=1\\&b=2\n\
+                    F=https://a.test # this & that\nG=a&b\nH=\"https://a.test?a=1&b=2\" # & more\n";
+        std::fs::write(&path, text).expect("written");
+        let found = unquoted_ampersands(&path);
+        std::fs::remove_file(&path).expect("removed");
+        assert_eq!(found, [(2, "A".to_owned()), (5, "D".to_owned())]);
+    }
+}

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::Finding;
 use crate::commands::shims::Shim;
-use crate::remote::{Settings, read_file};
+use crate::remote::{Settings, read_file, unquoted_ampersands};
 use crate::stack::tools;
 
 pub(in crate::commands) fn look(project: &Path, shims: &[Shim]) -> Result<Vec<Finding>> {
@@ -42,6 +42,19 @@ pub(super) fn secrets(project: &Path, shims: &[Shim], set: &mut Settings<'_>) ->
         }
     }
     Ok(findings)
+}
+
+/// URLs that a shell which sources `.env` would not set.
+pub(super) fn environment(project: &Path) -> Vec<Finding> {
+    let unquoted = unquoted_ampersands(&project.join(".env"));
+    let findings = unquoted.into_iter().map(|(line, name)| {
+        let what = format!(
+            "line {line} of .env has an & outside quotes: a shell that sources the file (`. ./.env`) takes what is \
+             before it for a command to run in the background, and does not set {name}"
+        );
+        Finding::warning("ENV_UNQUOTED", &name, what, format!("put the value in single quotes: {name}='…'"))
+    });
+    findings.collect()
 }
 
 fn verify_jwt(shim: &Shim) -> Option<Finding> {

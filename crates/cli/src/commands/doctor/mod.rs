@@ -97,6 +97,7 @@ pub(super) fn run(arguments: &Arguments, place: &Place, project: &Path) -> Resul
     let mut set = Settings::of(place);
     let shims = shims::read(project)?;
     let mut findings = files::look(project, &shims)?;
+    findings.extend(files::environment(project));
     findings.extend(files::secrets(project, &shims, &mut set)?);
     findings.extend(keys::look(&mut set)?);
     if let Some(pooler) = set.get(address::POOLER)? {
@@ -148,7 +149,9 @@ pub(super) fn print(findings: &[Finding]) {
         };
         let Finding { code, subject, what, mend, .. } = finding;
         paint::line(format!("{severity} {} {}", paint::bold(paint::harmless(subject)), paint::faint(code)));
-        paint::line(format!("        {}", paint::harmless(what)));
+        for line in paint::lines(what) {
+            paint::line(format!("        {line}"));
+        }
         paint::line(format!("        → {}", paint::harmless(mend)));
     }
     if findings.is_empty() {
