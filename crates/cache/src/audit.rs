@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use ironferry::{Context, Error, FileOperation, Level, Raw, Request, Response, Result};
+use ironferry::{Context, Error, Level, Raw, Request, Response, Result};
 use serde::Serialize;
 use serde_json::json;
 
@@ -248,7 +248,7 @@ pub(crate) async fn write(cx: &Context, settings: &Settings) -> bool {
     }
     if instance::with(|instance| std::mem::take(&mut instance.journal.on_disk)) {
         // Written now. Should it stay, its first batch is known.
-        let _ = cx.file(FileOperation::Remove(path(settings))).await;
+        let _ = file::remove(cx, settings, file::AUDIT).await;
     }
     true
 }
@@ -259,31 +259,24 @@ async fn put_back(cx: &Context, settings: &Settings, batch: Vec<Raw>) {
         journal.sent = batch.len();
         journal.entries.splice(0..0, batch);
         journal.on_disk = true;
-        ironferry::to_json(&(journal.sent, &journal.entries)).unwrap_or_default().into()
+        ironferry::to_json(&(journal.sent, &journal.entries)).unwrap_or_default()
     });
-    if let Err(error) = file::write(cx, settings, &path(settings), content).await {
+    if let Err(error) = file::write(cx, settings, file::AUDIT, &[content.as_bytes()]).await {
         cx.warn("cache.file_broken", json!({ "error": error.to_string() }));
     }
 }
 
 /// Takes over what an earlier instance could not write.
 pub(crate) async fn recall(cx: &Context, settings: &Settings) {
-    let Ok(content) = cx.file(FileOperation::Read(path(settings))).await else {
+    let Ok(content) = file::read(cx, settings, file::AUDIT).await else {
         return;
     };
-    let (sent, entries): (usize, Vec<Raw>) = ironferry::from_json(&content)
-        // As it was written before batches were known.
-        .or_else(|_| ironferry::from_json(&content).map(|entries| (0, entries)))
-        .unwrap_or_default();
+    let (sent, entries): (usize, Vec<Raw>) = ironferry::from_json(&content).unwrap_or_default();
     instance::with(|instance| {
         let journal = &mut instance.journal;
         (journal.on_disk, journal.sent) = (true, sent.min(entries.len()));
         journal.entries.splice(0..0, entries);
     });
-}
-
-fn path(settings: &Settings) -> String {
-    [&settings.folder, "/audit.log"].concat()
 }
 
 /// The error's details with the time to wait become the header that says so.

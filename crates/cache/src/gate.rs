@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ironferry::{Context, Error, FileOperation, Request, Result};
+use ironferry::{Context, Error, Request, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -279,22 +279,18 @@ pub(crate) fn new_key(cx: &Context) -> String {
 }
 
 async fn keep(cx: &Context, settings: &Settings) {
-    let content = instance::with(|instance| ironferry::to_json(&instance.callers).unwrap_or_default().into());
-    if let Err(error) = file::write(cx, settings, &path(settings), content).await {
+    let content = instance::with(|instance| ironferry::to_json(&instance.callers).unwrap_or_default());
+    if let Err(error) = file::write(cx, settings, file::CALLERS, &[content.as_bytes()]).await {
         cx.warn("cache.file_broken", json!({ "error": error.to_string() }));
     }
 }
 
 /// Takes over what an earlier instance knew.
 pub(crate) async fn recall(cx: &Context, settings: &Settings) {
-    if let Ok(content) = cx.file(FileOperation::Read(path(settings))).await {
+    if let Ok(content) = file::read(cx, settings, file::CALLERS).await {
         let known: Callers = ironferry::from_json(&content).unwrap_or_default();
         instance::with(|instance| instance.callers.extend(known));
     }
-}
-
-fn path(settings: &Settings) -> String {
-    [&settings.folder, "/callers.log"].concat()
 }
 
 impl Known {

@@ -25,6 +25,8 @@ pub(crate) struct Instance {
     /// Sources that have just failed, and until when they are left alone.
     pub(crate) resting: Vec<(Key, f64)>,
     pub(crate) started: bool,
+    /// Writes of files that were started.
+    pub(crate) written: u64,
     /// As read at the first request: no worker sees another value of a setting.
     settings: Option<Rc<Settings>>,
 }

@@ -3,7 +3,7 @@
 //! `read` is the way down (`memory`, `file`, `database`, then `sources`), `save` the way of new data,
 //! `pending` and `tokens` what the database has not taken yet, `refresh` how data is fetched once. The
 //! layers have the same verbs: get, put, evict. `gate` says who may ask, `audit` what happened, `admin`
-//! is for the operator, `warm` the begin and end of an instance.
+//! is for the operator, `warm` the start of an instance.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
 mod admin;
@@ -39,9 +39,8 @@ use refresh::Why;
 use save::Draft;
 pub use save::Saved;
 use settings::Settings;
-pub use warm::flush;
 
-ironferry::export!(handle, shutdown = flush);
+ironferry::export!(handle);
 
 /// `GET`, `PUT`, `DELETE /cache/{project}/{type}`, `POST …/refresh`, and for operators `PUT …/source`,
 /// `POST /cache/{project}/keys`, `GET /cache/metrics`, `GET /cache[/{project}]`, `POST /cache/tick`, `POST /cache/rotate-key`.

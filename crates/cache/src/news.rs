@@ -1,7 +1,7 @@
 //! What waits here for the database, told to the database: `health` knows of it by that. It can be told
 //! as soon as anything gets through, though the saves themselves may not.
 
-use ironferry::{Context, Error, FileOperation};
+use ironferry::{Context, Error};
 
 use crate::rows::cache_pending_report;
 use crate::settings::Settings;
@@ -37,7 +37,7 @@ pub(crate) async fn tell(cx: &Context, settings: &Settings) {
         return;
     }
     let (count, oldest, refused, error) = instance::with(|instance| {
-        let (count, oldest) = pending::standing(&instance.pending);
+        let (count, oldest) = pending::backlog(&instance.pending);
         let news = &instance.pending.news;
         let is_news = count > 0 || news.told || news.refused > 0;
         (is_news.then_some(count), oldest, news.refused, news.error.clone())
@@ -71,13 +71,12 @@ async fn identity(cx: &Context, settings: &Settings) -> String {
     if !known.is_empty() {
         return known;
     }
-    let path = [&settings.folder, "/instance.id"].concat();
-    let kept = cx.file(FileOperation::Read(path.clone())).await.ok();
+    let kept = file::read(cx, settings, file::IDENTITY).await.ok();
     let kept = kept.and_then(|id| String::from_utf8(id.to_vec()).ok()).filter(|id| id.len() == 36);
     let id = kept.clone().unwrap_or_else(|| cx.uuid());
     if kept.is_none() {
         // Without a disk there are no files to find either.
-        let _ = file::write(cx, settings, &path, id.clone().into_bytes()).await;
+        let _ = file::write(cx, settings, file::IDENTITY, &[id.as_bytes()]).await;
     }
     instance::with(|instance| instance.pending.news.instance_id.clone_from(&id));
     id

@@ -5,6 +5,7 @@ use ironferry::{Context, Error, Kind, Result};
 
 use crate::entry::{Entry, Key};
 use crate::refresh::{self, Why};
+use crate::save::Mark;
 use crate::settings::Settings;
 use crate::sources::Source;
 use crate::{audit, database, file, flight, memory, pending};
@@ -73,7 +74,7 @@ struct Look<'a> {
 impl Look<'_> {
     async fn below_memory(&self) -> Result<Found> {
         let Self { cx, settings, key, .. } = *self;
-        let mut copy = memory::peek(key).map(|entry| (entry, Layer::Memory));
+        let mut copy = pending::held(key).map(|entry| (entry, Layer::Memory));
         match file::get(cx, settings, key).await {
             file::Read::Sound(entry, believed) => {
                 if believed && entry.is_fresh(cx.elapsed_ms()) {
@@ -109,8 +110,9 @@ impl Look<'_> {
         let ours = copy.filter(|_| loaded.corrupt || pending::is_pending(key));
         if loaded.corrupt {
             audit::repaired(cx, key, "database");
-            if ours.is_some() {
-                pending::add(key, cx.elapsed_ms());
+            if let Some((entry, _)) = &ours
+                && pending::add(key, entry, &Mark::default(), cx.elapsed_ms())
+            {
                 pending::back_off(cx, settings);
             }
         }
@@ -197,7 +199,7 @@ pub(crate) async fn fill(cx: &Context, settings: &Settings, key: &Key, entry: &E
     if !is_current() {
         return false;
     }
-    if let Err(error) = file::put(cx, settings, key, entry, &is_current).await {
+    if let Err(error) = file::put(cx, settings, key, entry).await {
         file::broken(cx, key, &error);
     }
     is_current()

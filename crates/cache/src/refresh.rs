@@ -123,8 +123,8 @@ pub(crate) async fn fetch(
     lease: Option<String>,
 ) -> Result<Found> {
     let started = cx.elapsed_ms();
-    let previous = pending::here(cx, settings, key).await;
-    let source = &tokens::newest(cx, settings, key, source.clone()).await;
+    let previous = pending::local_copy(cx, settings, key).await;
+    let source = &tokens::newest(key, source.clone());
     remember(cx, settings, key, source).await;
     let fetched = cx.within(LIMIT, sources::fetch(cx, settings, key, source, previous.as_ref())).await;
     let fetched = fetched.unwrap_or_else(|_| Err(sources::failed(source, "it takes too long", 504)));
@@ -217,17 +217,18 @@ pub(crate) async fn remember(cx: &Context, settings: &Settings, key: &Key, sourc
     let Ok(content) = ironferry::to_json(source).map(String::into_bytes) else {
         return;
     };
-    if file::read(cx, settings, key, "source").await.is_ok_and(|known| known == content) {
+    let name = file::name(key, "source");
+    if file::read(cx, settings, &name).await.is_ok_and(|known| known == content) {
         return;
     }
-    if let Err(error) = file::note(cx, settings, key, "source", content).await {
+    if let Err(error) = file::write(cx, settings, &name, &[&content]).await {
         file::broken(cx, key, &error);
     }
 }
 
 /// What the database last said of a source, else what `CACHE_SOURCES` says.
 pub(crate) async fn recall(cx: &Context, settings: &Settings, key: &Key) -> Option<Source> {
-    let kept = file::read(cx, settings, key, "source").await.ok();
+    let kept = file::read(cx, settings, &file::name(key, "source")).await.ok();
     let kept: Option<Source> = kept.and_then(|content| ironferry::from_json(&content).ok());
     kept.or_else(|| sources::built_in(cx, key).ok().flatten())
 }

@@ -1,7 +1,8 @@
-//! The save path: validate, memory, file, database. What the database does not take now stays marked
-//! in the file until it is in.
+//! The save path: validate, memory, file, database. What the database does not take now waits in `pending`
+//! until it is in.
 
 use bytes::Bytes;
+use futures_util::future::join;
 use ironferry::{Context, Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,7 +26,7 @@ pub(crate) struct Draft {
 }
 
 /// The mark of a save that the database has not taken, with what the file does not say.
-#[derive(Default, Serialize, Deserialize)]
+#[derive(Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Mark {
     /// When the save was made, milliseconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -41,7 +42,7 @@ pub(crate) struct Mark {
 pub struct Saved {
     /// Always true: a save that failed is an error.
     pub success: bool,
-    /// new, replaced, older (newer data was there and stays) or pending.
+    /// new, replaced, older (newer data was there and stays), pending, or local (the database is turned off).
     pub outcome: String,
     /// The layers that have it.
     pub layers: Vec<&'static str>,
@@ -68,7 +69,7 @@ pub(crate) async fn save(
         fresh_seconds: draft.fresh_seconds,
         doubtful: false,
     };
-    let entry = match newer_here(cx, settings, key, &entry).await {
+    let entry = match newer_copy(cx, settings, key, &entry).await {
         None => entry,
         // The refresh is over, and its lease ends with the better data.
         Some(newer) if draft.lease.is_some() => newer,
@@ -82,7 +83,7 @@ pub(crate) async fn save(
     };
 
     // From here on nobody fills a layer with older data, and who has an answer for an older version sees this.
-    pending::begin(key);
+    pending::begin(key, &entry);
     memory::put(cx, settings, key, &entry, settings.memory_ttl_ms);
     let mut layers = Vec::new();
     let since_ms = Some(now_ms(cx));
@@ -93,21 +94,25 @@ pub(crate) async fn save(
     }
     layers.push("memory");
     let answer = database::put(cx, settings, key, &entry, &draft).await;
-    pending::end(key, cx.elapsed_ms());
+    pending::end(key, &entry, cx.elapsed_ms());
     let outcome = match answer {
         Ok(kept) => {
             pending::settle(cx, settings, key, &entry, &kept.outcome).await;
             layers.push("database");
             kept.outcome
         }
+        Err(_) if !settings.database => "local".to_owned(),
         Err(error) if !database::is_final(&error) => {
             news::failed(&error);
-            pending::add(key, cx.elapsed_ms());
+            if !pending::add(key, &entry, &mark, cx.elapsed_ms()) {
+                pending::take_back(cx, settings, key, &entry).await;
+                return Err(error);
+            }
             pending::back_off(cx, settings);
             "pending".to_owned()
         }
         Err(error) => {
-            pending::settle(cx, settings, key, &entry, "refused").await;
+            pending::take_back(cx, settings, key, &entry).await;
             return Err(refused(error));
         }
     };
@@ -115,37 +120,39 @@ pub(crate) async fn save(
     Ok((Saved { success: true, outcome, layers, pending, etag: entry.etag.clone() }, entry))
 }
 
-/// The mark comes first: a crash between the two leaves a mark too many, not one too few.
-async fn to_file(
+/// Starts both writes at once, so that nothing comes between them.
+pub(crate) async fn to_file(
     cx: &Context,
     settings: &Settings,
     key: &Key,
     entry: &Entry,
     mark: &Mark,
 ) -> Result<(), ironferry::HostError> {
-    let mark = ironferry::to_json(mark).map_err(ironferry::HostError::Failed)?.into();
-    file::note(cx, settings, key, "pending", mark).await?;
-    file::put(cx, settings, key, entry, &|| true).await
+    let mark = ironferry::to_json(mark).map_err(ironferry::HostError::Failed)?;
+    let (name, mark) = (file::name(key, "pending"), [mark.as_bytes()]);
+    let writes = join(file::write(cx, settings, &name, &mark), file::put(cx, settings, key, entry)).await;
+    writes.0.and(writes.1)
 }
 
 /// What this instance has that was fetched later.
-async fn newer_here(cx: &Context, settings: &Settings, key: &Key, entry: &Entry) -> Option<Entry> {
-    let here = pending::here(cx, settings, key).await;
-    here.filter(|here| !here.doubtful && here.is_later_than(entry))
+async fn newer_copy(cx: &Context, settings: &Settings, key: &Key, entry: &Entry) -> Option<Entry> {
+    let copy = pending::local_copy(cx, settings, key).await;
+    copy.filter(|copy| !copy.doubtful && copy.is_later_than(entry))
 }
 
-/// Reads the mark of a pending save.
-pub(crate) async fn mark(cx: &Context, settings: &Settings, key: &Key) -> Mark {
-    match file::read(cx, settings, key, "pending").await {
+/// Reads the mark that an earlier instance left.
+pub(crate) async fn read_mark(cx: &Context, settings: &Settings, key: &Key) -> Mark {
+    match file::read(cx, settings, &file::name(key, "pending")).await {
         Ok(mark) => ironferry::from_json(&mark).unwrap_or_default(),
         Err(_) => Mark::default(),
     }
 }
 
-/// What of it goes to the database.
-pub(crate) async fn marked(cx: &Context, settings: &Settings, key: &Key) -> Draft {
-    let mark = mark(cx, settings, key).await;
-    Draft { retention_days: mark.retention_days, metadata: mark.metadata, ..Draft::default() }
+impl Mark {
+    /// Returns what of the save the entry does not hold.
+    pub(crate) fn draft(&self) -> Draft {
+        Draft { retention_days: self.retention_days, metadata: self.metadata.clone(), ..Draft::default() }
+    }
 }
 
 pub(crate) fn refused(error: Error) -> Error {

@@ -16,7 +16,7 @@ pub(crate) struct Settings {
     pub(crate) emergency: bool,
     /// `BACKGROUND_RETRY`: whether failed saves are tried again by themselves.
     pub(crate) retry: bool,
-    /// `GRACEFUL_SHUTDOWN`: whether pending saves are tried before the worker ends.
+    /// `GRACEFUL_SHUTDOWN`: whether a pending save keeps its worker alive.
     pub(crate) graceful: bool,
     /// `CACHE_TTL_SECONDS`: memory is believed for so long.
     pub(crate) memory_ttl_ms: f64,

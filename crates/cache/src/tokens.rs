@@ -1,7 +1,7 @@
-//! Credentials that a source has just given, and that the database is to keep. They are the only ones that
-//! the source still takes, so losing them is not an option: file, then database.
+//! Credentials that a source has just issued and that the database is to keep. The source takes no others
+//! any more. Memory holds them, and the background task of `pending` retries until the database has them.
 
-use ironferry::{Context, Error};
+use ironferry::{Context, Error, Level};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -10,89 +10,110 @@ use crate::settings::Settings;
 use crate::sources::Source;
 use crate::{database, file, instance, news, pending};
 
-/// Credentials that wait to be kept.
-#[derive(Serialize, Deserialize)]
+/// Credentials that wait for the database.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Token {
     pub(crate) sealed: String,
     pub(crate) got_ms: i64,
 }
 
-/// Keeps credentials now, or later when the database is away.
+/// Keeps credentials in the database: now, or in the background when it is away.
 pub(crate) async fn keep(cx: &Context, settings: &Settings, key: &Key, token: Token) -> Result<(), Error> {
-    let content = ironferry::to_json(&token).unwrap_or_default().into();
-    let written = file::note(cx, settings, key, "token", content).await;
-    match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
-        Ok(is_kept) => {
-            end(cx, settings, key, &token, is_kept).await;
-            Ok(())
-        }
-        Err(error) if !database::is_final(&error) && written.is_ok() => {
-            instance::with(|instance| {
-                if !instance.pending.tokens.contains(key) {
-                    instance.pending.tokens.push(key.clone());
-                }
-            });
+    hold(key, token.clone());
+    let content = ironferry::to_json(&token).unwrap_or_default();
+    // Only for an instance that replaces this one in the same worker.
+    if let Err(error) = file::write(cx, settings, &file::name(key, "token"), &[content.as_bytes()]).await {
+        file::broken(cx, key, &error);
+    }
+    match send(cx, settings, key, &token).await {
+        Err(error) if database::is_final(&error) => Err(error),
+        Err(_) => {
             pending::back_off(cx, settings);
             Ok(())
         }
-        Err(error) => Err(error),
+        Ok(()) => Ok(()),
     }
 }
 
-/// The database has answered, which says nothing of credentials that came meanwhile. Those that it did not
-/// keep stay in a file that nothing reads: should the source take no others, an operator has them.
-async fn end(cx: &Context, settings: &Settings, key: &Key, token: &Token, is_kept: bool) {
-    if waiting(cx, settings, key).await.is_some_and(|waiting| waiting.sealed != token.sealed) {
-        return;
-    }
-    let ended = if is_kept {
-        file::remove(cx, settings, key, "token").await
-    } else {
-        cx.warn("cache.token_not_kept", json!({ "key": key.id() }));
-        file::rename(cx, settings, key, "token", "spare").await
-    };
-    if let Err(error) = ended {
-        file::broken(cx, key, &error);
-    }
-    forget(key);
+/// Holds credentials in memory, in place of older ones of the same source.
+pub(crate) fn hold(key: &Key, token: Token) {
+    instance::with(|instance| {
+        let tokens = &mut instance.pending.tokens;
+        tokens.retain(|(known, _)| known != key);
+        tokens.push((key.clone(), token));
+    });
 }
 
-fn forget(key: &Key) {
-    instance::with(|instance| instance.pending.tokens.retain(|known| known != key));
+fn held(key: &Key) -> Option<Token> {
+    instance::with(|instance| {
+        instance.pending.tokens.iter().find(|(known, _)| known == key).map(|(_, token)| token.clone())
+    })
 }
 
-async fn waiting(cx: &Context, settings: &Settings, key: &Key) -> Option<Token> {
-    ironferry::from_json(&file::read(cx, settings, key, "token").await.ok()?).ok()
+/// Reads what an earlier instance left.
+pub(crate) async fn read(cx: &Context, settings: &Settings, key: &Key) -> Option<Token> {
+    let content = file::read(cx, settings, &file::name(key, "token")).await.ok()?;
+    ironferry::from_json(&content).ok()
 }
 
-/// A source with the credentials that the database has not taken yet: its own are used up.
-pub(crate) async fn newest(cx: &Context, settings: &Settings, key: &Key, mut source: Source) -> Source {
-    if instance::with(|instance| instance.pending.tokens.contains(key))
-        && let Some(token) = waiting(cx, settings, key).await
-    {
+/// Returns a source with the newest credentials: the database's are used up while others wait for it.
+pub(crate) fn newest(key: &Key, mut source: Source) -> Source {
+    if let Some(token) = held(key) {
         source.credentials = Some(token.sealed);
     }
     source
 }
 
-/// Tries those of a source that wait. False when the database is away.
-pub(crate) async fn flush(cx: &Context, settings: &Settings, key: &Key) -> bool {
-    let Some(token) = waiting(cx, settings, key).await else {
-        forget(key);
-        return true;
-    };
-    let is_kept = match database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await {
-        Err(error) if !database::is_final(&error) => {
-            news::failed(&error);
-            return false;
+/// Tries all that wait. Returns how many are done, or `None` when the database is away.
+pub(crate) async fn flush(cx: &Context, settings: &Settings) -> Option<usize> {
+    let tokens = instance::with(|instance| instance.pending.tokens.clone());
+    let count = tokens.len();
+    for (key, token) in tokens {
+        match send(cx, settings, &key, &token).await {
+            Err(error) if !database::is_final(&error) => return None,
+            // A verdict has been reported.
+            _ => {}
+        }
+    }
+    Some(count)
+}
+
+/// Sends credentials to the database, and ends their wait when it has answered.
+async fn send(cx: &Context, settings: &Settings, key: &Key, token: &Token) -> Result<(), Error> {
+    let outcome = database::keep_credentials(cx, settings, key, &token.sealed, token.got_ms).await;
+    match outcome {
+        Ok(is_kept) => {
+            if !is_kept {
+                // The database has newer credentials, or the source is gone.
+                cx.warn("cache.token_not_kept", json!({ "key": key.id() }));
+            }
+            end(cx, settings, key, token).await;
+            Ok(())
         }
         Err(error) => {
-            cx.warn("cache.token_refused", json!({ "key": key.id(), "error": error.chain() }));
-            news::refused(&error);
-            false
+            if database::is_final(&error) {
+                cx.log(
+                    Level::Error,
+                    "cache.token_refused",
+                    json!({ "key": key.id(), "error": error.chain() }),
+                );
+                news::refused(&error);
+                end(cx, settings, key, token).await;
+            } else {
+                news::failed(&error);
+            }
+            Err(error)
         }
-        Ok(is_kept) => is_kept,
-    };
-    end(cx, settings, key, &token, is_kept).await;
-    true
+    }
+}
+
+/// Ends the wait of these credentials, unless newer ones came meanwhile.
+async fn end(cx: &Context, settings: &Settings, key: &Key, token: &Token) {
+    if held(key).is_none_or(|held| held.sealed != token.sealed) {
+        return;
+    }
+    instance::with(|instance| instance.pending.tokens.retain(|(known, _)| known != key));
+    if let Err(error) = file::remove(cx, settings, &file::name(key, "token")).await {
+        file::broken(cx, key, &error);
+    }
 }

@@ -1,5 +1,5 @@
-//! The first request of an instance: it finds what an earlier one left, the database fills the files,
-//! and what has expired is refreshed at once. And its end.
+//! The first request of an instance: it finds what an earlier one of its worker left, the database fills
+//! the files, and what has expired is refreshed at once.
 
 use std::time::Duration;
 
@@ -41,17 +41,18 @@ pub(crate) async fn begin(cx: &Context, settings: &Settings) -> bool {
 
 /// The rest, behind the first reply.
 pub(crate) fn go_on(cx: &Context, settings: &Settings) {
-    if settings.database {
-        let (cx, settings) = (cx.clone(), settings.clone());
-        cx.clone().wait_until(async move {
-            // Until the reply is out.
-            cx.sleep(Duration::ZERO).await;
+    let (cx, settings) = (cx.clone(), settings.clone());
+    cx.clone().wait_until(async move {
+        // Until the reply is out.
+        cx.sleep(Duration::ZERO).await;
+        file::sweep(&cx, &settings).await;
+        if settings.database {
             match fill(&cx, &settings).await {
                 Ok(filled) => cx.info("cache.started", json!({ "filled": filled })),
                 Err(error) => cx.warn("cache.started", json!({ "error": error.chain() })),
             }
-        });
-    }
+        }
+    });
 }
 
 async fn fill(cx: &Context, settings: &Settings) -> Result<usize> {
@@ -85,17 +86,4 @@ async fn fill(cx: &Context, settings: &Settings) -> Result<usize> {
     }
     refresh::due(cx, settings, SOURCES).await?;
     Ok(filled)
-}
-
-/// Before the worker ends: `GRACEFUL_SHUTDOWN` saves what is pending, and the journal.
-pub async fn flush(cx: Context) {
-    let Ok(settings) = instance::settings(&cx) else {
-        return;
-    };
-    if !settings.graceful {
-        return;
-    }
-    let flushed = pending::flush(&cx, &settings).await;
-    audit::write(&cx, &settings).await;
-    cx.info("cache.ended", json!({ "saved": flushed.saved, "left": flushed.left }));
 }

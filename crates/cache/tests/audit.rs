@@ -56,12 +56,3 @@ fn a_batch_whose_answer_was_lost_is_sent_again_as_it_was() {
     assert_eq!(types, ["one", "two", "three", "four"], "each once");
     assert!(app.files().iter().all(|(path, _)| !path.ends_with("audit.log")));
 }
-
-#[test]
-fn a_record_that_an_older_worker_left_is_written() {
-    let app = cache(Answer::json(Value::Null));
-    let left = json!([{ "operation": "READ", "type": "left" }]).to_string();
-    app.put_file("/tmp/ironferry-cache/audit.log", Some(left.into()));
-    get(&app, "one");
-    assert_eq!(app.rpc_calls("cache_record")[0]["p_entries"][0]["type"], "left");
-}

@@ -144,6 +144,7 @@ fn the_database_is_told_what_waits_and_when_nothing_waits_any_more() {
 fn what_an_earlier_instance_left_is_told_in_its_name_with_its_age() {
     let app = cache()
         .secret("BACKGROUND_RETRY", "false")
+        .secret("GRACEFUL_SHUTDOWN", "false")
         .rpc("cache_save", Answer::refused())
         .rpc("cache_pending_report", Answer::json(Value::Null));
     put(&app, "");
@@ -210,17 +211,31 @@ fn without_background_retry_a_save_waits_for_a_tick() {
 }
 
 #[test]
-fn the_worker_s_end_saves_what_is_pending_when_it_is_graceful() {
-    for (graceful, attempts) in [("true", 3), ("false", 2)] {
+fn a_pending_save_keeps_its_worker_alive_unless_that_is_turned_off() {
+    for (retry, graceful, is_kept) in
+        [("true", "true", true), ("true", "false", true), ("false", "true", true), ("false", "false", false)]
+    {
         let app = cache()
+            .secret("BACKGROUND_RETRY", retry)
             .secret("GRACEFUL_SHUTDOWN", graceful)
-            .secret("BACKGROUND_RETRY", "false")
-            .rpc("cache_save", [Answer::refused(), Answer::refused(), saved("new")]);
-        put(&app, "");
-        app.advance(Duration::from_secs(5));
-        app.shutdown(cache::flush);
-        assert_eq!(app.rpc_calls("cache_save").len(), attempts, "GRACEFUL_SHUTDOWN={graceful}");
+            .rpc("cache_save", Answer::refused());
+        assert_eq!(put(&app, "").status(), 202);
+        assert_eq!(app.elapsed().as_secs() > 300, is_kept, "{retry} {graceful}: {:?}", app.elapsed());
+        assert_eq!(app.rpc_calls("cache_save").len() > 10, retry == "true");
     }
+}
+
+#[test]
+fn a_save_that_waits_is_in_memory_whatever_the_disk_does() {
+    let down = || Answer::refused();
+    let app = cache()
+        .secret("CACHE_MEMORY_MB", "0")
+        .rpc("cache_save", [down(), down(), down(), down(), saved("new")])
+        .rpc("cache_load", Answer::refused());
+    app.break_files(true);
+    let reply = put(&app, "");
+    assert_eq!((reply.status(), reply.json()["layers"].clone()), (202, json!(["memory"])));
+    assert_eq!(app.rpc_calls("cache_save").len(), 5, "it is retried until it is in");
 }
 
 #[test]

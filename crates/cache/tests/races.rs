@@ -86,8 +86,8 @@ fn file(app: &App) -> (Option<Value>, bool) {
     let find =
         |suffix: &str| files.iter().find(|(path, _)| path.ends_with(&format!("tracker.data.{suffix}")));
     let data = find("json").map(|(_, content)| {
-        let line = content.iter().position(|byte| *byte == b'\n').expect("a head");
-        serde_json::from_slice(&content[line..]).expect("JSON")
+        let data = content.splitn(3, |byte| *byte == b'\n').nth(2).expect("a checksum and a head");
+        serde_json::from_slice(data).expect("JSON")
     });
     (data, find("pending").is_some())
 }

@@ -11,21 +11,21 @@ use serde_json::{Value, json};
 const KEY: [(&str, &str); 2] = [("x-service-key", SERVICE_KEY), ("content-type", "application/json")];
 const RING: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
-/// The cache; and at `/cache/together` a tick, and half a second later a refresh.
+/// The cache; and at `/cache/together` a refresh, and nine seconds later another one.
 async fn handle(request: Request, cx: Context) -> Result<Response> {
     if !request.route().ends_with("/together") {
         return cache::handle(request, cx).await;
     }
-    let send = |after, path| {
+    let refresh = |after| {
         let cx = cx.clone();
         async move {
-            cx.sleep(Duration::from_millis(after)).await;
-            let request = http::Request::post(format!("http://functions.test/cache{path}"));
+            cx.sleep(Duration::from_secs(after)).await;
+            let request = http::Request::post("http://functions.test/cache/tracker/strava/refresh");
             Box::pin(cache::handle(Request::from(request.body(Bytes::new()).expect("a request")), cx)).await
         }
     };
-    let (tick, refresh) = join(send(0, "/tick?wait=true"), send(500, "/tracker/strava/refresh")).await;
-    tick.and(refresh)
+    let (first, next) = join(refresh(0), refresh(9)).await;
+    first.and(next)
 }
 
 fn app() -> App {
@@ -43,9 +43,9 @@ fn app() -> App {
         .rpc("cache_record", Answer::json(Value::Null))
 }
 
-/// A cache with a Strava source whose token has to be renewed; what the database says of the new one
-/// comes with each test.
-fn strava() -> App {
+/// A cache with a Strava source whose token has to be renewed. Each test adds what the database says of the
+/// new token. `claims`: which claims of the source succeed, those that the start of the instance makes included.
+fn strava(claims: &[bool]) -> App {
     let maker = app().rpc("cache_source_save", Answer::json(json!("a-source")));
     let source = json!({ "kind": "strava", "url": "https://strava.example", "refresh_token": "refresh-0" });
     assert_eq!(maker.send("PUT", "/cache/tracker/strava/source", &KEY, source.to_string()).status(), 200);
@@ -53,10 +53,12 @@ fn strava() -> App {
     let source = json!({ "kind": "strava", "url": "https://strava.example", "credentials": sealed });
     let none = json!({ "claimed": [], "busy_ms": null });
     let claim = json!({ "project": "tracker", "type": "strava", "lease_id": "a-lease", "source": source });
-    let claim = Answer::json(json!({ "claimed": [claim], "busy_ms": null }));
+    let claim = json!({ "claimed": [claim], "busy_ms": null });
+    let claims =
+        claims.iter().map(|succeeds| Answer::json(if *succeeds { claim.clone() } else { none.clone() }));
     let granted = json!({ "access_token": "access-1", "refresh_token": "refresh-1", "expires_at": 1 });
     app()
-        .rpc("cache_claim", [claim.clone(), claim, Answer::json(none)])
+        .rpc("cache_claim", claims.collect::<Vec<_>>())
         .rpc("cache_save", Answer::json(json!({ "outcome": "new" })))
         .on("POST", "https://strava.example/oauth/token", Answer::json(granted))
         .on("GET", "https://strava.example/", Answer::json(json!([])))
@@ -66,64 +68,84 @@ fn refresh(app: &App) -> Reply {
     app.send("POST", "/cache/tracker/strava/refresh", &KEY, "")
 }
 
-fn file(app: &App, suffix: &str) -> Option<Value> {
+/// The sealed token that a file keeps for an instance that comes after a crash.
+fn token_file(app: &App) -> Option<Value> {
     let files = app.files();
-    let (_, content) = files.iter().find(|(path, _)| path.ends_with(&format!("tracker.strava.{suffix}")))?;
-    Some(serde_json::from_slice(content).expect("JSON"))
+    let (_, content) = files.iter().find(|(path, _)| path.ends_with("tracker.strava.token"))?;
+    let token = content.splitn(2, |byte| *byte == b'\n').nth(1).expect("a checksum");
+    Some(serde_json::from_slice::<Value>(token).expect("JSON")["sealed"].clone())
 }
 
 #[test]
 fn a_token_is_sent_with_the_time_on_the_clock_that_dated_it() {
-    let app = strava().rpc("cache_credentials", Answer::json(json!(true)));
+    let app = strava(&[true, false]).rpc("cache_credentials", Answer::json(json!(true)));
     app.jump(-3_600.0);
     assert_eq!(refresh(&app).status(), 200);
     let call = &app.rpc_calls("cache_credentials")[0];
     assert_eq!(call["p_got_at"], "2025-12-31T23:00:00Z", "{call}");
     assert_eq!(call["p_sent_at"], call["p_got_at"], "{call}");
-    assert_eq!((file(&app, "token"), file(&app, "spare")), (None, None));
+    assert_eq!(token_file(&app), None);
 }
 
 #[test]
-fn a_token_that_the_database_did_not_keep_stays_in_a_file_and_is_told_of() {
-    let app = strava().rpc("cache_credentials", Answer::json(json!(false)));
-    assert_eq!(refresh(&app).status(), 200);
-    let sent = app.rpc_calls("cache_credentials").pop().expect("a call")["p_credentials"].clone();
-    assert_eq!(file(&app, "spare").expect("a file")["sealed"], sent, "the last of them");
-    assert_eq!(file(&app, "token"), None, "it is no longer taken for the newest");
-    assert!(app.logs().iter().any(|line| line["event"] == "cache.token_not_kept"), "{:?}", app.logs());
-
-    // Also when the answer comes later.
-    let app =
-        strava().rpc("cache_credentials", [Answer::refused(), Answer::refused(), Answer::json(json!(false))]);
-    assert_eq!(refresh(&app).status(), 200);
-    assert!(file(&app, "token").is_some());
-    app.advance(Duration::from_secs(3));
-    app.send("POST", "/cache/tick?wait=true", &KEY, "");
-    assert_eq!((file(&app, "token").is_some(), file(&app, "spare").is_some()), (false, true));
+fn a_token_that_the_database_did_not_keep_is_not_sent_again() {
+    let down = Answer::refused;
+    for answers in [vec![Answer::json(json!(false))], vec![down(), down(), Answer::json(json!(false))]] {
+        let calls = answers.len();
+        let app = strava(&[true, false]).rpc("cache_credentials", answers);
+        assert_eq!(refresh(&app).status(), 200);
+        app.send("POST", "/cache/tick?wait=true", &KEY, "");
+        assert_eq!(app.rpc_calls("cache_credentials").len(), calls);
+        assert_eq!(token_file(&app), None, "newer credentials are there");
+        assert!(app.logs().iter().any(|line| line["event"] == "cache.token_not_kept"), "{:?}", app.logs());
+    }
 }
 
 #[test]
-fn a_token_is_kept_through_what_is_no_verdict_on_it() {
+fn a_token_is_retried_for_as_long_as_the_worker_lives() {
     let problem = |code| Answer::status(401, json!({ "code": code, "message": "no" }).to_string());
-    let app = strava().rpc("cache_credentials", [problem("PGRST301"), problem("PGRST301"), problem("42501")]);
+    for answers in [
+        vec![problem("PGRST301"), problem("PGRST301"), problem("42501")],
+        vec![Answer::refused()],
+        vec![Answer::status(503, "")],
+    ] {
+        let app = strava(&[true, false]).rpc("cache_credentials", answers);
+        assert_eq!(refresh(&app).status(), 200, "its access token is good");
+        let calls = app.rpc_calls("cache_credentials");
+        assert!(calls.len() > 10, "{}", calls.len());
+        assert!(calls.iter().all(|call| call["p_credentials"] == calls[0]["p_credentials"]));
+        assert!(token_file(&app).is_some(), "the source takes no other");
+    }
+}
+
+#[test]
+fn a_token_arrives_as_soon_as_the_database_is_back() {
+    let down = Answer::refused;
+    let app = strava(&[true, false])
+        .rpc("cache_credentials", [down(), down(), down(), down(), Answer::json(json!(true))]);
     assert_eq!(refresh(&app).status(), 200);
-    app.advance(Duration::from_secs(3));
+    assert_eq!(app.rpc_calls("cache_credentials").len(), 5);
+    assert_eq!(token_file(&app), None);
     app.send("POST", "/cache/tick?wait=true", &KEY, "");
-    assert!(app.rpc_calls("cache_credentials").len() > 2);
-    assert!(file(&app, "token").is_some(), "it is the only one that the source takes");
+    assert_eq!(app.rpc_calls("cache_credentials").len(), 5, "and no more once it is in");
 }
 
 #[test]
 fn an_answer_for_one_token_says_nothing_of_the_next() {
-    // The first waits. The answer for it comes while the next is kept, which the database does not take.
+    // The answer for the first comes after the next, which the database does not take.
     let down = Answer::refused;
-    let first = Answer::json(json!(true)).after(Duration::from_secs(1));
-    let app = strava().rpc("cache_credentials", [down(), down(), first, down()]);
-    refresh(&app);
-    app.advance(Duration::from_secs(3));
+    let first = Answer::json(json!(true)).after(Duration::from_secs(10));
+    let app = strava(&[true, true, false])
+        .secret("CACHE_DATABASE_TIMEOUT_MS", "20000")
+        .rpc("cache_credentials", [down(), down(), first, down()]);
     app.send("POST", "/cache/together", &KEY, "");
     let calls = app.rpc_calls("cache_credentials");
-    let sent = |turn: usize| &calls[turn]["p_credentials"];
-    assert!(sent(2) == sent(0) && sent(3) != sent(0), "{calls:?}");
-    assert_eq!(file(&app, "token").expect("the next waits")["sealed"], *sent(3));
+    let next =
+        calls.iter().find(|call| call["p_credentials"] != calls[0]["p_credentials"]).expect("the next");
+    let before = |time: &str| next["p_sent_at"].as_str().is_some_and(|at| at < time);
+    assert!(
+        calls[2]["p_credentials"] == calls[0]["p_credentials"] && before("2026-01-01T00:00:11Z"),
+        "{calls:?}"
+    );
+    assert_eq!(token_file(&app).expect("the next waits"), next["p_credentials"]);
 }

@@ -153,7 +153,7 @@ impl Context {
             .ok_or_else(|| Error::internal("a part of the function crashed").code("CRASHED"))
     }
 
-    /// Reads, writes, renames, removes or lists files below `/tmp`.
+    /// Reads, writes, removes or lists files below `/tmp`, which ends with the worker.
     pub async fn file(&self, operation: FileOperation) -> Result<Bytes, HostError> {
         self.0.host.file(operation).await
     }

@@ -37,7 +37,7 @@ pub trait Host {
     /// Runs a future as a task of its own, beside the reply and after it, as
     /// `EdgeRuntime.waitUntil` does. When it panics, it alone is lost, and `on_lost` is called.
     fn spawn(&self, work: Future<()>, on_lost: Box<dyn FnOnce()>);
-    /// Reads, writes, renames, removes or lists files below `/tmp`.
+    /// Reads, writes, removes or lists files below `/tmp`, the operations on one path one after another.
     fn file(&self, operation: FileOperation) -> Future<Result<Bytes, HostError>>;
     /// Opens a TCP connection, with TLS if asked.
     fn connect(&self, address: Address) -> Future<Result<Box<dyn Connection>, HostError>>;
@@ -100,16 +100,17 @@ impl From<HostError> for Error {
     }
 }
 
-/// One operation on a file; paths are absolute.
+/// One operation on a file; paths are absolute. Operations on the same path run in the order in which they
+/// were started.
+///
+/// The hosted platform has no `rename`, so a replacement is not atomic when a worker is killed or the disk
+/// is full: begin a file with a checksum of its content. `/tmp` belongs to one worker and ends with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileOperation {
     /// Gives the content.
     Read(String),
-    /// Creates or replaces, with the folders it needs; written whole, but not atomically: write
-    /// beside and rename.
+    /// Creates or replaces, with the folders it needs.
     Write(String, Bytes),
-    /// Renames over whatever is there.
-    Rename(String, String),
     /// Removes.
     Remove(String),
     /// Gives the names of what is in a folder, a line each.

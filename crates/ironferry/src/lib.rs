@@ -87,8 +87,7 @@ pub use response::Response;
 pub use retry::{Retry, status_error};
 pub use secret::{Secret, Secrets};
 
-/// Makes an `async fn(Request, Context) -> Result<Response>` the module's handler; with `shutdown =`,
-/// an `async fn(Context)` too that runs before the worker ends.
+/// Makes an `async fn(Request, Context) -> Result<Response>` the module's handler.
 #[macro_export]
 macro_rules! export {
     ($handle:path) => {
@@ -98,17 +97,6 @@ macro_rules! export {
             #[wasm_bindgen::prelude::wasm_bindgen(start, wasm_bindgen = $crate::wasm::wasm_bindgen)]
             pub fn ironferry_register() {
                 $crate::wasm::register($crate::app::handler($handle));
-            }
-        };
-    };
-    ($handle:path, shutdown = $shutdown:path) => {
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            use $crate::wasm::wasm_bindgen;
-            #[wasm_bindgen::prelude::wasm_bindgen(start, wasm_bindgen = $crate::wasm::wasm_bindgen)]
-            pub fn ironferry_register() {
-                $crate::wasm::register($crate::app::handler($handle));
-                $crate::wasm::register_shutdown($shutdown);
             }
         };
     };

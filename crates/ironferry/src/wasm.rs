@@ -48,7 +48,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     fn sleep(this: &Shim, effect: u32, ms: f64);
     #[wasm_bindgen(method)]
-    fn file(this: &Shim, effect: u32, operation: &str, path: &str, target: &str, body: &[u8]);
+    fn file(this: &Shim, effect: u32, operation: &str, path: &str, body: &[u8]);
     #[wasm_bindgen(method)]
     fn connect(this: &Shim, effect: u32, host: &str, port: u16, tls: bool, ca: &str);
     #[wasm_bindgen(method)]
@@ -80,7 +80,6 @@ extern "C" {
 struct Instance {
     executor: Executor,
     handler: RefCell<Option<Handler>>,
-    on_shutdown: RefCell<Option<OnShutdown>>,
     shim: RefCell<Option<Rc<Shim>>>,
     secrets: RefCell<Rc<Secrets>>,
     /// Those under way; a few hundred at the most.
@@ -107,36 +106,10 @@ thread_local! {
     static INSTANCE: Instance = Instance::default();
 }
 
-/// What a module does before its worker ends.
-type OnShutdown = Box<dyn Fn(crate::Context) -> Future<()>>;
-
 /// Called by `export!` when the module is instantiated.
 #[doc(hidden)]
 pub fn register(handler: Handler) {
     INSTANCE.with(|instance| instance.handler.replace(Some(handler)));
-}
-
-/// The same for a module that has something to do before its worker ends.
-#[doc(hidden)]
-pub fn register_shutdown<W: std::future::Future<Output = ()> + 'static>(
-    end: impl Fn(crate::Context) -> W + 'static,
-) {
-    let end: OnShutdown = Box::new(move |cx| Box::pin(end(cx)));
-    INSTANCE.with(|instance| instance.on_shutdown.replace(Some(end)));
-}
-
-/// The worker is about to end: the module finishes what it must. The shim is told `done`.
-#[wasm_bindgen]
-pub fn shutdown(request: RequestId) {
-    INSTANCE.with(|instance| {
-        let host = instance.host(request);
-        let cx = crate::Context::new(host.clone(), &http::Request::new(Bytes::new()).into());
-        match &*instance.on_shutdown.borrow() {
-            Some(end) => instance.executor.spawn(request, Role::Beside(Box::new(|| {})), end(cx)),
-            None => host.shim.done(request),
-        }
-        instance.run();
-    });
 }
 
 /// Hands over the declared secrets, an object of strings, and the shim. Called once.
@@ -390,11 +363,10 @@ impl Host for ShimHost {
 
     fn file(&self, operation: FileOperation) -> Future<Result<Bytes, HostError>> {
         let effect = self.effect(|shim, id| match &operation {
-            FileOperation::Read(path) => shim.file(id, "read", path, "", &[]),
-            FileOperation::Write(path, body) => shim.file(id, "write", path, "", body),
-            FileOperation::Rename(path, target) => shim.file(id, "rename", path, target, &[]),
-            FileOperation::Remove(path) => shim.file(id, "remove", path, "", &[]),
-            FileOperation::List(path) => shim.file(id, "list", path, "", &[]),
+            FileOperation::Read(path) => shim.file(id, "read", path, &[]),
+            FileOperation::Write(path, body) => shim.file(id, "write", path, body),
+            FileOperation::Remove(path) => shim.file(id, "remove", path, &[]),
+            FileOperation::List(path) => shim.file(id, "list", path, &[]),
         });
         Box::pin(async move { Ok(effect.await?.body.into()) })
     }

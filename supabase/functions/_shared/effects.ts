@@ -62,27 +62,27 @@ export class Effects {
     this.#alarm.set(effect, ms, () => this.#resume(effect, 1, "", EMPTY));
   }
 
-  file(effect: number, operation: string, path: string, target: string, body: Uint8Array): void {
+  /** Uses only what the hosted runtime allows after a module has started: no `rename`, nothing synchronous. */
+  file(effect: number, operation: string, path: string, body: Uint8Array): void {
     const copied = body.slice();
-    this.#perform(effect, async () => {
-      switch (operation) {
-        case "read":
-          return await Deno.readFile(path);
-        case "write":
-          await writeFile(path, copied);
-          return EMPTY;
-        case "list":
-          return new TextEncoder().encode(
-            Array.from(Deno.readDirSync(path), (entry) => entry.name).join("\n"),
-          );
-        case "rename":
-          await Deno.rename(path, target);
-          return EMPTY;
-        default:
-          await Deno.remove(path);
-          return EMPTY;
-      }
-    });
+    this.#perform(effect, () =>
+      inTurn(path, async () => {
+        switch (operation) {
+          case "read":
+            return await Deno.readFile(path);
+          case "write":
+            await writeFile(path, copied);
+            return EMPTY;
+          case "list": {
+            const names: string[] = [];
+            for await (const entry of Deno.readDir(path)) names.push(entry.name);
+            return new TextEncoder().encode(names.join("\n"));
+          }
+          default:
+            await Deno.remove(path);
+            return EMPTY;
+        }
+      }));
   }
 
   connect(effect: number, hostname: string, port: number, tls: boolean, ca: string): void {
@@ -170,6 +170,20 @@ export class Effects {
       },
     );
   }
+}
+
+/** The last operation on each path that is in use. All instances of a worker share its files. */
+const lastOperations = new Map<string, Promise<unknown>>();
+
+/** Runs the operations on a path one after another, in the order of the calls: no reader sees half a write. */
+function inTurn<T>(path: string, operation: () => Promise<T>): Promise<T> {
+  const previous = lastOperations.get(path);
+  const result = previous === undefined ? operation() : previous.then(operation, operation);
+  const settled = result.catch(() => {}).then(() => {
+    if (lastOperations.get(path) === settled) lastOperations.delete(path);
+  });
+  lastOperations.set(path, settled);
+  return result;
 }
 
 /** Makes the folders only when they are missing: they seldom are. */

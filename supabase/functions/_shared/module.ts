@@ -19,7 +19,6 @@ export interface Exports {
   begin(request: number, head: string, body: Uint8Array): void;
   resume(effect: number, status: number, head: string, body: Uint8Array): void;
   turn(): void;
-  shutdown(request: number): void;
   trapped_task(): number | undefined;
   trapped_request(): number | undefined;
   trapped_reply(): boolean;

@@ -49,11 +49,6 @@ export function handler(packed: Packed, options: Options): (request: Request) =>
   secrets.IRONFERRY_MODULE = `${packed.name} ${packed.source}`;
   let instance: Shim | undefined;
 
-  // The hosted runtime tells so when a worker is about to end, and waits for what it is handed then.
-  globalThis.addEventListener("beforeunload", () => {
-    if (instance !== undefined && !instance.broken) instance.shutdown();
-  });
-
   return async (request) => {
     const id = requestId(request);
     let body = EMPTY;
@@ -102,20 +97,6 @@ export class Shim extends Effects {
     }
     this.#keepAlive();
     return waiting.reply ?? new Promise((respond) => waiting.respond = respond);
-  }
-
-  /** Lets the module finish what it must before the worker ends. */
-  shutdown(): void {
-    const waiting = wait("shutdown");
-    waiting.answered = true;
-    const request = this.#number(waiting);
-    this.#answered.push(request);
-    try {
-      this.#exports.shutdown(request);
-    } catch (trap) {
-      this.#recover(trap, request);
-    }
-    this.#keepAlive();
   }
 
   /** Called by the module when a request's reply is ready. */

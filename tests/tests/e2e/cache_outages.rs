@@ -142,20 +142,24 @@ async fn pending_saves_outlive_a_restart_and_arrive_with_the_newest_data() -> Re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_ends_saves_what_is_pending_when_it_is_told_to() -> Result<()> {
-    for (graceful, expected) in [("true", "1"), ("false", "0")] {
-        let settings = [("GRACEFUL_SHUTDOWN", graceful), ("BACKGROUND_RETRY", "false")];
-        let cache = Cache::start(&format!("graceful-{graceful}"), &settings).await?;
+async fn a_save_that_waits_arrives_without_another_request_unless_that_is_turned_off() -> Result<()> {
+    for (retry, expected) in [("true", "1"), ("false", "0")] {
+        let cache = Cache::start(&format!("retry-{retry}"), &[("BACKGROUND_RETRY", retry)]).await?;
         assert_eq!(cache.put("/tracker/one", &json!({ "n": 0 })).await?.status, 200);
         cache.lab.stack.stop_part("postgres").await?;
         assert_eq!(cache.put("/tracker/one", &json!({ "n": 1 })).await?.status, 202);
         database_is_back(&cache.lab).await?;
-        cache.get("/tracker/one").await?;
         let db = cache.lab.db().await?;
         let kept = "select data ->> 'n' from public.cache_storage";
-        assert_eq!(db.text(kept, &[]).await?, "0", "BACKGROUND_RETRY=false: nothing is retried by itself");
-        cache.lab.stack.stop_part("cache").await?;
-        assert_eq!(db.text(kept, &[]).await?, expected, "GRACEFUL_SHUTDOWN={graceful}");
+        let told = format!("BACKGROUND_RETRY={retry}");
+        if retry == "true" {
+            db.wait_for(&told, Duration::from_mins(2), &format!("select ({kept}) = '{expected}'")).await?;
+        } else {
+            cache.get("/tracker/one").await?;
+            assert_eq!(db.text(kept, &[]).await?, expected, "{told}: a tick has to come");
+            cache.send("POST", "/tick?wait=true", &[], "{}").await?;
+            assert_eq!(db.text(kept, &[]).await?, "1", "{told}");
+        }
         cache.stop().await?;
     }
     Ok(())

@@ -41,6 +41,9 @@ use crate::{Context, Request, Response, Result};
 /// The key that [`App::new`] sets as `SERVICE_API_KEY`.
 pub const SERVICE_KEY: &str = "a-service-key-for-tests";
 
+/// The platform ends a worker after this time at the latest, whatever it is doing.
+const WALL_CLOCK_MS: f64 = 400_000.0;
+
 /// A function under test. The script answers what it asks of the outside; what no rule answers
 /// fails as an unreachable host does.
 pub struct App {
@@ -122,8 +125,9 @@ impl App {
         self.send("POST", path, &headers, body.to_owned())
     }
 
-    /// Any request. Time passes as the function sleeps and as answers are slow; the reply is
-    /// there when all background work has ended too.
+    /// Sends any request. Time passes as the function sleeps and as answers are slow. Returns when all
+    /// background work has ended too, or has gone on for 400 s, the longest that a worker lives: what is
+    /// left of it goes on during the next request.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Reply {
         let mut request = http::Request::builder().method(method).uri(format!("http://functions.test{path}"));
         for (name, value) in headers.iter().chain(&[("x-request-id", "request-1")]) {
@@ -145,7 +149,11 @@ impl App {
                 slot.replace(Some(answered));
             }),
         );
+        let end_ms = self.script.elapsed_ms() + WALL_CLOCK_MS;
         while executor.run().is_empty() {
+            if reply.borrow().is_some() && self.script.elapsed_ms() >= end_ms {
+                break;
+            }
             assert!(self.script.pass_time(), "the function waits for something that never comes");
         }
         let reply = reply.take().expect("a finished request has its reply");
@@ -155,6 +163,11 @@ impl App {
     /// Lets time pass between two requests.
     pub fn advance(&self, duration: Duration) {
         self.script.advance(duration);
+    }
+
+    /// Returns the time that has passed since the app was made.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_secs_f64(self.script.elapsed_ms() / 1_000.0)
     }
 
     /// Sets the clock forwards or, with less than nothing, backwards by some seconds. What sleeps is
@@ -176,19 +189,6 @@ impl App {
     /// Makes every operation on a file fail, or work again.
     pub fn break_files(&self, broken: bool) {
         self.script.break_files(broken);
-    }
-
-    /// Runs what the module does before its worker ends.
-    pub fn shutdown<W: Future<Output = ()> + 'static>(&self, end: impl Fn(Context) -> W + 'static) {
-        let handler = handler(move |_, cx| {
-            let ended = end(cx);
-            async move {
-                ended.await;
-                Ok(Response::empty(204))
-            }
-        });
-        let request = http::Request::new(Bytes::new());
-        Self { handler, script: self.script.clone() }.run(request.into());
     }
 
     /// What the function asked of the network, in order.

@@ -188,6 +188,10 @@ impl Script {
         true
     }
 
+    pub(super) fn elapsed_ms(&self) -> f64 {
+        self.clock.elapsed_ms.get()
+    }
+
     pub(super) fn advance(&self, duration: Duration) {
         self.clock.pass(duration.as_secs_f64() * 1_000.0);
     }
@@ -328,12 +332,6 @@ impl Host for Script {
             FileOperation::Write(path, body) => {
                 files.insert(path, body);
                 Ok(Bytes::new())
-            }
-            FileOperation::Rename(path, target) => {
-                files.remove(&path).ok_or(HostError::NotFound).map(|body| {
-                    files.insert(target, body);
-                    Bytes::new()
-                })
             }
             FileOperation::Remove(path) => {
                 files.remove(&path).ok_or(HostError::NotFound).map(|_| Bytes::new())

@@ -6,25 +6,14 @@ mod crash;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
+use futures_util::future::{join_all, join3};
 use http::header::{CONTENT_TYPE, HeaderName};
 use ironferry::{
     Address, Context, Error, FetchOptions, FileOperation, HostError, Level, Request, Response, Result,
 };
 use serde_json::{Value, json};
 
-ironferry::export!(handle, shutdown = leave_a_note);
-
-/// Before the worker ends, and not at once.
-pub async fn leave_a_note(cx: Context) {
-    cx.sleep(Duration::from_millis(20)).await;
-    let note = cx.file(FileOperation::Write(NOTE.into(), Bytes::from_static(b"ended well"))).await;
-    if let Err(error) = note {
-        cx.warn("boundary.note", json!({ "error": error.to_string() }));
-    }
-}
-
-const NOTE: &str = "/tmp/ironferry-boundary-shutdown";
+ironferry::export!(handle);
 
 /// Routes below `/boundary`.
 pub async fn handle(request: Request, cx: Context) -> Result<Response> {
@@ -143,16 +132,28 @@ async fn isolated(request: Request, cx: Context) -> Result<Response> {
 
 async fn file(cx: &Context) -> Result<Response> {
     let folder = format!("/tmp/ironferry-boundary-{}", cx.request_id());
-    let path = |suffix: &str| format!("{folder}/kept{suffix}");
-    cx.file(FileOperation::Write(path(".new"), Bytes::from_static(b"kept"))).await?;
-    cx.file(FileOperation::Rename(path(".new"), path(""))).await?;
-    let kept = cx.file(FileOperation::Read(path(""))).await?;
+    let path = format!("{folder}/kept");
+    cx.file(FileOperation::Write(path.clone(), Bytes::from_static(b"kept"))).await?;
+    // Two writes and a read between them, all started at once: each has its turn.
+    let large = Bytes::from(vec![b'x'; 4_000_000]);
+    let (first, read, last) = join3(
+        cx.file(FileOperation::Write(path.clone(), large.clone())),
+        cx.file(FileOperation::Read(path.clone())),
+        cx.file(FileOperation::Write(path.clone(), Bytes::from_static(b"kept"))),
+    )
+    .await;
+    first.and(last)?;
+    let whole = read? == large;
+    let kept = cx.file(FileOperation::Read(path.clone())).await?;
     let listed = cx.file(FileOperation::List(folder.clone())).await?;
-    cx.file(FileOperation::Remove(path(""))).await?;
-    let gone = cx.file(FileOperation::Read(path(""))).await;
+    cx.file(FileOperation::Remove(path.clone())).await?;
+    let gone = cx.file(FileOperation::Read(path)).await;
     cx.file(FileOperation::Remove(folder)).await?;
     let [kept, listed] = [kept, listed].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-    Response::json(200, &json!({ "kept": kept, "listed": listed, "gone": gone == Err(HostError::NotFound) }))
+    Response::json(
+        200,
+        &json!({ "kept": kept, "listed": listed, "whole": whole, "gone": gone == Err(HostError::NotFound) }),
+    )
 }
 
 /// Writes a line and gives back what comes until the other side closes.
