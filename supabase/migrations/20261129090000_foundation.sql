@@ -84,6 +84,7 @@ create trigger function_calls_touch before update on private.function_calls
 -- Only the functions below use it; they act as their owner.
 alter table private.function_calls enable row level security;
 revoke all on private.function_calls from public, anon, authenticated, service_role;
+revoke all on sequence private.function_calls_id_seq from public, anon, authenticated, service_role;
 
 create function private.function_calls_settle() returns integer
 language plpgsql security definer set search_path = '' as $$

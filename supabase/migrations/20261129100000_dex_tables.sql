@@ -126,6 +126,7 @@ create trigger dex_captures_touch before update on public.dex_captures
     for each row execute function private.touch_updated_at();
 alter table public.dex_captures enable row level security;
 revoke all on public.dex_captures from public, anon, authenticated, service_role;
+revoke all on sequence public.dex_captures_id_seq from public, anon, authenticated, service_role;
 grant select on public.dex_captures to authenticated;
 grant select, insert, update, delete on public.dex_captures to service_role;
 create policy "members read their captures" on public.dex_captures
@@ -428,6 +429,7 @@ create trigger dex_events_touch before update on public.dex_events
     for each row execute function private.touch_updated_at();
 alter table public.dex_events enable row level security;
 revoke all on public.dex_events from public, anon, authenticated, service_role;
+revoke all on sequence public.dex_events_id_seq from public, anon, authenticated, service_role;
 grant select on public.dex_events to authenticated, service_role;
 create policy "members read their events" on public.dex_events
     for select to authenticated using (company_id = any (array(select private.my_companies())));
@@ -509,6 +511,7 @@ create trigger cash_collections_touch before update on public.cash_collections
     for each row execute function private.touch_updated_at();
 alter table public.cash_collections enable row level security;
 revoke all on public.cash_collections from public, anon, authenticated, service_role;
+revoke all on sequence public.cash_collections_id_seq from public, anon, authenticated, service_role;
 grant select on public.cash_collections to authenticated, service_role;
 create policy "members read their cash collections" on public.cash_collections
     for select to authenticated using (company_id = any (array(select private.my_companies())));

@@ -122,6 +122,7 @@ create trigger token_events_touch before update on public.token_events
     for each row execute function private.touch_updated_at();
 alter table public.token_events enable row level security;
 revoke all on public.token_events from public, anon, authenticated, service_role;
+revoke all on sequence public.token_events_id_seq from public, anon, authenticated, service_role;
 grant select on public.token_events to service_role;
 
 create table public.token_syncs (

@@ -354,6 +354,7 @@ create trigger order_events_touch before update on public.order_events
     for each row execute function private.touch_updated_at();
 alter table public.order_events enable row level security;
 revoke all on public.order_events from public, anon, authenticated, service_role;
+revoke all on sequence public.order_events_id_seq from public, anon, authenticated, service_role;
 grant select on public.order_events to authenticated, service_role;
 create policy "owners read what happened to their orders" on public.order_events
     for select to authenticated using ((select auth.uid()) = user_id);
@@ -395,6 +396,7 @@ create trigger trade_results_touch before update on public.trade_results
     for each row execute function private.touch_updated_at();
 alter table public.trade_results enable row level security;
 revoke all on public.trade_results from public, anon, authenticated, service_role;
+revoke all on sequence public.trade_results_id_seq from public, anon, authenticated, service_role;
 grant select on public.trade_results to authenticated, service_role;
 create policy "owners read their results" on public.trade_results
     for select to authenticated using ((select auth.uid()) = user_id);
@@ -464,6 +466,7 @@ create trigger webhook_notifications_touch before update on public.webhook_notif
     for each row execute function private.touch_updated_at();
 alter table public.webhook_notifications enable row level security;
 revoke all on public.webhook_notifications from public, anon, authenticated, service_role;
+revoke all on sequence public.webhook_notifications_id_seq from public, anon, authenticated, service_role;
 grant select on public.webhook_notifications to authenticated, service_role;
 create policy "owners read what they were told" on public.webhook_notifications
     for select to authenticated using ((select auth.uid()) = user_id);

@@ -47,6 +47,7 @@ create trigger cache_storage_touch before update on public.cache_storage
     for each row execute function private.touch_updated_at();
 alter table public.cache_storage enable row level security;
 revoke all on public.cache_storage from public, anon, authenticated, service_role;
+revoke all on sequence public.cache_storage_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.cache_storage to service_role;
 
 create table public.cache_sources (
@@ -170,6 +171,7 @@ create trigger allowed_ips_touch before update on public.allowed_ips
     for each row execute function private.touch_updated_at();
 alter table public.allowed_ips enable row level security;
 revoke all on public.allowed_ips from public, anon, authenticated, service_role;
+revoke all on sequence public.allowed_ips_id_seq from public, anon, authenticated, service_role;
 grant select, insert, update, delete on public.allowed_ips to service_role;
 
 create table public.cache_rates (
@@ -237,6 +239,7 @@ create trigger cache_audit_log_touch before update on public.cache_audit_log
     for each row execute function private.touch_updated_at();
 alter table public.cache_audit_log enable row level security;
 revoke all on public.cache_audit_log from public, anon, authenticated, service_role;
+revoke all on sequence public.cache_audit_log_id_seq from public, anon, authenticated, service_role;
 grant select on public.cache_audit_log to service_role;
 
 create table public.cache_metrics (
@@ -294,6 +297,7 @@ create trigger cache_alerts_touch before update on public.cache_alerts
     for each row execute function private.touch_updated_at();
 alter table public.cache_alerts enable row level security;
 revoke all on public.cache_alerts from public, anon, authenticated, service_role;
+revoke all on sequence public.cache_alerts_id_seq from public, anon, authenticated, service_role;
 grant select on public.cache_alerts to service_role;
 
 -- Saves that Postgres has not taken wait in the memory and the files of the cache's workers, where no query sees

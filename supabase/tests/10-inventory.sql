@@ -1,7 +1,7 @@
 -- What holds for all there is, whatever it is called: deny first, then grant; say what it is.
 begin;
 \ir support/accounts.psql
-select plan(20);
+select plan(21);
 
 -- Ours: in `public` and `private`, and not an extension's.
 create temporary view our_relations as
@@ -34,6 +34,12 @@ select is_empty(
        from our_relations cross join aclexplode(relacl) as privilege
        where privilege.grantee in (0, 'anon'::regrole) $$,
     'nobody without a login may do anything to a table, view or sequence'
+);
+select is_empty(
+    $$ select relname, privilege.grantee::regrole, privilege.privilege_type
+       from our_relations cross join aclexplode(relacl) as privilege
+       where relkind = 'S' and privilege.grantee <> 'postgres'::regrole $$,
+    'only the owner may use a sequence'
 );
 select is_empty(
     $$ select relname, attname from our_columns cross join aclexplode(attacl) as privilege
