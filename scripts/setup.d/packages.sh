@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # What the distribution provides: PostgreSQL and its extensions, Redis, and two test tools.
 
-what_packages() { echo "PostgreSQL $PG_VERSION with pg_cron, pgTAP, plpgsql_check; Redis; pg_prove; shellcheck; openssl"; }
+what_packages() { echo "PostgreSQL $PG_VERSION with pg_cron, pgTAP, plpgsql_check, headers; Redis; pg_prove; shellcheck; openssl"; }
 
 # Looks for the things themselves, so that it is right on systems without apt too.
 missing_packages() {
@@ -12,6 +12,8 @@ missing_packages() {
   [[ -e $share/extension/pg_cron.control ]] || echo "$pg-cron"
   [[ -e $share/extension/pgtap.control ]] || echo "$pg-pgtap"
   [[ -e $share/extension/plpgsql_check.control ]] || echo "$pg-plpgsql-check"
+  # `ferry` compiles a module for the server.
+  [[ -e /usr/include/postgresql/$PG_VERSION/server/postgres.h ]] || echo "postgresql-server-dev-$PG_VERSION"
   command -v pg_prove >/dev/null || echo libtap-parser-sourcehandler-pgtap-perl
   command -v redis-server >/dev/null || echo redis-server
   command -v shellcheck >/dev/null || echo shellcheck
@@ -27,11 +29,11 @@ install_packages() {
   apt_install "${packages[@]}"
 }
 
-# A release without PostgreSQL 15 has another that will do: the newest with all three extensions.
+# Takes another version where the distribution does not have this one with all three extensions.
 choose_postgres() {
   local names version
   names=$(apt-cache pkgnames postgresql-)
-  for version in "$PG_VERSION" 18 17 16; do
+  for version in "$PG_VERSION" 17 18 16 15; do
     if grep -qx "postgresql-$version-cron" <<<"$names" && grep -qx "postgresql-$version-plpgsql-check" <<<"$names"; then
       PG_VERSION=$version
       return
