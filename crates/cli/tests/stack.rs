@@ -255,6 +255,178 @@ async fn the_role_postgres_is_what_it_is_on_a_hosted_project() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_rpc_that_changes_rows_without_where_is_refused() -> Result<()> {
+    let Some(project) = Project::start().await? else { return Ok(()) };
+    project
+        .sql(
+            "insert into public.things (name) values ('kept');
+            create function public.rename_all() returns void language plpgsql security definer as
+                $$ begin update public.things set name = 'renamed'; end $$;
+            create function public.rename_all_in_sql() returns void language sql security definer as
+                $$ update public.things set name = 'renamed' $$;
+            create function public.delete_all() returns bigint language sql security definer as
+                $$ with gone as (delete from public.things returning 1) select count(*) from gone $$;
+            create function public.rename_dynamically() returns void language plpgsql as
+                $$ begin execute 'update public.things set name = ''renamed'''; end $$;
+            create function public.rename_each() returns void language sql security definer as
+                $$ update public.things set name = 'renamed' where true $$;
+            create function public.unguard() returns text language sql security definer as
+                $$ select set_config('safeupdate.enabled', 'off', false) $$",
+        )
+        .await?;
+    let secret = [("apikey", project.stack.keys().secret.as_str()), ("content-type", "application/json")];
+    for (function, command) in [
+        ("rename_all", "UPDATE"),
+        ("rename_all_in_sql", "UPDATE"),
+        ("delete_all", "DELETE"),
+        ("rename_dynamically", "UPDATE"),
+    ] {
+        let (status, error) = call_new(&project, function, &secret).await?;
+        assert!(status >= 400, "{function}: {status}");
+        assert_eq!(
+            (&error["code"], &error["message"]),
+            (&json!("21000"), &json!(format!("{command} requires a WHERE clause"))),
+            "{function}: {error}"
+        );
+    }
+    let names = "select json_agg(name) from public.things";
+    assert_eq!(project::ask(&project.stack, names).await?, json!(["kept"]));
+    let (status, reply) = call_new(&project, "rename_each", &secret).await?;
+    assert!(status < 300, "{status} {reply}");
+    assert_eq!(project::ask(&project.stack, names).await?, json!(["renamed"]));
+
+    // Neither a caller nor the owner of a function may switch the rule off.
+    let (_, error) = call_new(&project, "unguard", &secret).await?;
+    assert_eq!(error["code"], "42501", "{error}");
+    project.sql("update public.things set name = 'by hand'").await.context("migrations are not guarded")?;
+    project.end().await
+}
+
+/// Calls a function that was just made: the REST server finds it a moment later.
+async fn call_new(project: &Project, function: &str, headers: &[(&str, &str)]) -> Result<(u16, Value)> {
+    let url = format!("{}/rest/v1/rpc/{function}", project.stack.api_url());
+    let start = Instant::now();
+    loop {
+        let reply = post(&url, headers, "{}").await?;
+        if reply.0 != 404 || start.elapsed() > Duration::from_secs(30) {
+            return Ok(reply);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn roles_have_the_attributes_and_settings_of_a_hosted_project() -> Result<()> {
+    let Some(project) = Project::start().await? else { return Ok(()) };
+    let attributes = "select json_object_agg(rolname, array_to_string(array[
+            case when rolsuper then 'superuser' end, case when rolinherit then 'inherit' end,
+            case when rolcreaterole then 'createrole' end, case when rolcreatedb then 'createdb' end,
+            case when rolcanlogin then 'login' end, case when rolreplication then 'replication' end,
+            case when rolbypassrls then 'bypassrls' end], ' '))
+        from pg_roles where rolname in ('postgres', 'anon', 'authenticated', 'service_role', 'authenticator')";
+    assert_eq!(
+        project::ask(&project.stack, attributes).await?,
+        json!({
+            "postgres": "inherit createrole createdb login replication bypassrls",
+            "anon": "inherit",
+            "authenticated": "inherit",
+            "service_role": "inherit bypassrls",
+            "authenticator": "login",
+        })
+    );
+    let settings = "select json_object_agg(rolname, setconfig) from pg_db_role_setting
+        join pg_roles on pg_roles.oid = setrole
+        where rolname in ('postgres', 'anon', 'authenticated', 'service_role', 'authenticator')";
+    assert_eq!(
+        project::ask(&project.stack, settings).await?,
+        json!({
+            "postgres": ["session_preload_libraries=safeupdate", "safeupdate.enabled=off"],
+            "anon": ["statement_timeout=3s"],
+            "authenticated": ["statement_timeout=8s"],
+            "authenticator": [
+                "statement_timeout=8s", "lock_timeout=8s", "session_preload_libraries=safeupdate",
+            ],
+        })
+    );
+    project.end().await
+}
+
+const NEW_OBJECTS: &str = "create table public.fresh (id bigint generated always as identity);
+    create function public.fresh_one() returns integer language sql as 'select 1'";
+/// What role `anon` gets on the new objects of role `postgres`.
+const PRIVILEGES_ON_NEW_OBJECTS: &str = "select json_object_agg(name, privileges) from (
+    select relname as name, string_agg(privilege_type, ' ' order by privilege_type) as privileges
+    from pg_class cross join aclexplode(relacl) where relname ~ '^fresh' and grantee = 'anon'::regrole
+        and privilege_type <> 'MAINTAIN'
+    group by relname
+    union all
+    select proname, string_agg(case grantee when 0 then 'PUBLIC' else 'anon' end, ' ' order by grantee)
+    from pg_proc cross join aclexplode(coalesce(proacl, acldefault('f', proowner)))
+    where proname = 'fresh_one' and grantee in (0, 'anon'::regrole)
+    group by proname) as each";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn new_objects_keep_the_privileges_that_the_platform_leaves() -> Result<()> {
+    let Some(project) = Project::start().await? else { return Ok(()) };
+    project.sql(NEW_OBJECTS).await?;
+    assert_eq!(
+        project::ask(&project.stack, PRIVILEGES_ON_NEW_OBJECTS).await?,
+        json!({ "fresh": "REFERENCES TRIGGER TRUNCATE", "fresh_id_seq": "UPDATE", "fresh_one": "PUBLIC" })
+    );
+    let of_the_superuser = "select json_object_agg(defaclobjtype, privileges) from (
+        select defaclobjtype, string_agg(privilege_type, ' ' order by privilege_type) as privileges
+        from pg_default_acl cross join aclexplode(defaclacl)
+        where defaclrole = 'supabase_admin'::regrole and defaclnamespace = 'public'::regnamespace
+            and grantee = 'anon'::regrole and privilege_type <> 'MAINTAIN'
+        group by defaclobjtype) as each";
+    assert_eq!(
+        project::ask(&project.stack, of_the_superuser).await?,
+        json!({
+            "r": "DELETE INSERT REFERENCES SELECT TRIGGER TRUNCATE UPDATE",
+            "S": "SELECT UPDATE USAGE",
+            "f": "EXECUTE",
+        })
+    );
+    project.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn permissive_default_privileges_open_new_objects() -> Result<()> {
+    let Some(options) = project::options()? else { return Ok(()) };
+    let folder = options.project.clone();
+    let options = Options {
+        permissive_default_privileges: true,
+        functions: false,
+        templates: Some(folder.join("databases")),
+        ..options
+    };
+    let stack = project::start(options.clone()).await?;
+    project::run(&stack, NEW_OBJECTS).await?;
+    assert_eq!(
+        project::ask(&stack, PRIVILEGES_ON_NEW_OBJECTS).await?,
+        json!({
+            "fresh": "DELETE INSERT REFERENCES SELECT TRIGGER TRUNCATE UPDATE",
+            "fresh_id_seq": "SELECT UPDATE USAGE",
+            "fresh_one": "PUBLIC anon",
+        })
+    );
+    stack.stop().await;
+
+    // A database that was kept as a template is not copied for one with other default privileges.
+    let options = Options {
+        permissive_default_privileges: false,
+        state: Some(folder.join("another state")),
+        ..options
+    };
+    let stack = project::start(options).await?;
+    project::run(&stack, NEW_OBJECTS).await?;
+    let privileges = project::ask(&stack, PRIVILEGES_ON_NEW_OBJECTS).await?;
+    assert_eq!(privileges["fresh_id_seq"], "UPDATE");
+    stack.stop().await;
+    Ok(std::fs::remove_dir_all(folder)?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_database_may_go_away_and_come_back() -> Result<()> {
     let Some(project) = Project::start().await? else { return Ok(()) };
     let things = format!("{}/rest/v1/things", project.stack.api_url());

@@ -33,6 +33,10 @@ pub(super) struct Arguments {
     /// Do not run what pg_cron has scheduled
     #[arg(long)]
     no_jobs: bool,
+    /// Grant all privileges on new objects in schema public to the API roles, as a hosted project does with
+    /// "Default privileges for new entities" switched on
+    #[arg(long)]
+    permissive_default_privileges: bool,
     /// Also run the function in this folder (may be given several times)
     #[arg(long = "function", value_name = "FOLDER")]
     functions: Vec<PathBuf>,
@@ -80,6 +84,7 @@ pub(super) fn run(arguments: Arguments, options: Options, folder: &Folder) -> Re
         migrate: !arguments.no_migrate,
         functions: !arguments.no_functions,
         jobs: !arguments.no_jobs,
+        permissive_default_privileges: arguments.permissive_default_privileges,
         progress: Some(Arc::new(|text| {
             anstream::eprintln!("{} {text}", paint::faint("ferry"));
         })),

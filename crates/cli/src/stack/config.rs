@@ -21,6 +21,7 @@ struct Api {
     schemas: Vec<String>,
     extra_search_path: Vec<String>,
     max_rows: u32,
+    auto_expose_new_tables: bool,
 }
 
 impl Default for Api {
@@ -30,6 +31,8 @@ impl Default for Api {
             schemas: names(["public", "graphql_public"]),
             extra_search_path: names(["public", "extensions"]),
             max_rows: 1000,
+            // The default of hosted projects since 2026-10-30.
+            auto_expose_new_tables: false,
         }
     }
 }
@@ -95,6 +98,11 @@ impl Config {
     /// The most rows of one reply.
     pub(crate) fn max_rows(&self) -> u32 {
         self.api.max_rows
+    }
+
+    /// Returns whether the API roles get all privileges on each new object in `public`.
+    pub(crate) fn exposes_new_tables(&self) -> bool {
+        self.api.auto_expose_new_tables
     }
 
     /// The functions of the project, then those of `extra` folders, by name.

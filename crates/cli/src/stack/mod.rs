@@ -59,6 +59,10 @@ pub struct Options {
     pub functions: bool,
     /// Whether `pg_cron` runs what is scheduled.
     pub jobs: bool,
+    /// Grants all privileges on each new object in `public` to the API roles, as a hosted project does with
+    /// "Default privileges for new entities" switched on. `[api] auto_expose_new_tables` of `config.toml`
+    /// does the same. Takes effect when the database is made.
+    pub permissive_default_privileges: bool,
     /// False: Postgres does not wait for the disk. Faster, and a power cut loses the database.
     pub durable: bool,
     /// Where databases are kept as they are after their migrations: the next one with the same begins as a copy,
@@ -92,6 +96,7 @@ impl Options {
             migrate: true,
             functions: true,
             jobs: true,
+            permissive_default_privileges: false,
             durable: true,
             templates: None,
             reload: true,

@@ -5,6 +5,9 @@ use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail};
 
+/// The major version of new hosted projects.
+const HOSTED_POSTGRES: u32 = 17;
+
 /// The version that `scripts/setup` installs.
 const POSTRUST_FOLDER: &str = "postrust-server-3.1.0";
 
@@ -20,16 +23,16 @@ pub(crate) struct PostgresInstallation {
 }
 
 impl PostgresInstallation {
-    /// `IRONFERRY_PG_VERSION` when set, else 15 as on the hosted platform, else the newest.
+    /// Finds `IRONFERRY_PG_VERSION` when set, else the version that fits best (see [`best_version`]).
     pub(crate) fn find() -> Result<Self> {
         let root = Path::new("/usr/lib/postgresql");
-        let installed = |version: &str| root.join(version).join("bin/initdb").exists();
         let version = match std::env::var("IRONFERRY_PG_VERSION") {
             Ok(wanted) if !wanted.is_empty() => wanted,
-            _ if installed("15") => "15".to_owned(),
-            _ => newest(root).unwrap_or_else(|| "15".to_owned()),
+            _ => best_version(&servers(root))
+                .context("PostgreSQL is not installed. Run scripts/setup, or: apt-get install postgresql")?
+                .to_string(),
         };
-        if !installed(&version) {
+        if !root.join(&version).join("bin/initdb").exists() {
             bail!(
                 "PostgreSQL {version} is not installed. Run scripts/setup, or: apt-get install postgresql-{version}"
             );
@@ -47,13 +50,29 @@ impl PostgresInstallation {
     }
 }
 
-fn newest(root: &Path) -> Option<String> {
-    std::fs::read_dir(root)
-        .ok()?
-        .flatten()
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|version| root.join(version).join("bin/initdb").exists())
-        .max_by_key(|version| version.parse::<u32>().unwrap_or(0))
+/// An installed server.
+#[derive(Clone, Copy)]
+struct Server {
+    version: u32,
+    has_cron: bool,
+}
+
+/// The servers in Debian's folder.
+fn servers(root: &Path) -> Vec<Server> {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| entry.path().join("bin/initdb").exists())
+        .filter_map(|entry| {
+            let version = entry.file_name().to_str()?.parse().ok()?;
+            Some(Server { version, has_cron: entry.path().join("lib/pg_cron.so").exists() })
+        })
+        .collect()
+}
+
+/// Prefers a server that has `pg_cron`, then the hosted platform's version, then the newest.
+fn best_version(servers: &[Server]) -> Option<u32> {
+    let rank = |server: &&Server| (server.has_cron, server.version == HOSTED_POSTGRES, server.version);
+    servers.iter().max_by_key(rank).map(|server| server.version)
 }
 
 /// Folders with `pg_dump`: that of the PATH, then Debian's, the newest first.
@@ -77,14 +96,23 @@ pub(crate) fn redis() -> Result<PathBuf> {
 /// `postrust`, the REST server.
 pub(crate) fn postrust() -> Result<PathBuf> {
     on_path("postrust")
-        .or_else(|| {
-            let cache = match std::env::var_os("IRONFERRY_CACHE") {
-                Some(cache) => PathBuf::from(cache),
-                None => Path::new(&std::env::var_os("HOME")?).join(".cache/ironferry"),
-            };
-            Some(cache.join("tools").join(POSTRUST_FOLDER).join("bin/postrust")).filter(|path| path.exists())
-        })
+        .or_else(|| Some(cache()?.join(POSTRUST_FOLDER).join("bin/postrust")).filter(|path| path.exists()))
         .context("postrust is not installed. Run scripts/setup")
+}
+
+/// The C compiler.
+pub(crate) fn compiler() -> Result<PathBuf> {
+    on_path("cc").context("there is no C compiler: apt-get install build-essential")
+}
+
+/// Where `scripts/setup` keeps its tools, and `ferry` what it compiles: `~/.cache/ironferry/tools`
+/// unless `IRONFERRY_CACHE` names another cache.
+pub(crate) fn cache() -> Option<PathBuf> {
+    let cache = match std::env::var_os("IRONFERRY_CACHE") {
+        Some(cache) => PathBuf::from(cache),
+        None => Path::new(&std::env::var_os("HOME")?).join(".cache/ironferry"),
+    };
+    Some(cache.join("tools"))
 }
 
 /// Deno itself, not npm's wrapper, which costs a start of Node.
@@ -124,4 +152,24 @@ fn on_path(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
         .map(|folder| folder.join(program))
         .find(|path| path.is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosted_version_wins_over_older_and_newer_ones_unless_it_lacks_pg_cron() {
+        let best = |servers: &[(u32, bool)]| {
+            let servers: Vec<Server> =
+                servers.iter().map(|&(version, has_cron)| Server { version, has_cron }).collect();
+            best_version(&servers)
+        };
+        assert_eq!(best(&[(15, true), (17, true)]), Some(17));
+        assert_eq!(best(&[(18, true), (17, true), (15, true)]), Some(17));
+        assert_eq!(best(&[(15, true), (17, false)]), Some(15));
+        assert_eq!(best(&[(15, true), (16, true)]), Some(16));
+        assert_eq!(best(&[(16, false)]), Some(16));
+        assert_eq!(best(&[]), None);
+    }
 }

@@ -95,8 +95,10 @@ impl Parts {
                 functions.push((function, port));
             }
         }
+        let permissive = options.permissive_default_privileges || config.exposes_new_tables();
         let postgres =
-            Postgres::prepare(&postgres::root_for(folder.path())?, postgres_port, options.durable)?;
+            Postgres::prepare(&postgres::root_for(folder.path())?, postgres_port, options.durable)?
+                .with_permissive_default_privileges(permissive);
         let api_url = format!("http://127.0.0.1:{gateway_port}");
         let redis_url = format!("redis://127.0.0.1:{redis_port}");
         let around = Surroundings {

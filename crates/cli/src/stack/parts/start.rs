@@ -44,7 +44,10 @@ impl Parts {
         }
         self.timed(POSTGRES).await?;
         if self.postgres.is_outdated() {
-            self.progress("another version of ferry made the database; `ferry down` and deleting its folder makes it anew");
+            self.progress("the database has other roles or default privileges than this version of ferry makes; to make a new one, run `ferry down` and delete its folder");
+        }
+        if let Some(why) = self.postgres.unguarded() {
+            self.progress(&format!("check missing: UPDATE and DELETE without WHERE, which the hosted platform refuses, are accepted here: {why}"));
         }
         self.migrate().await?;
         let secrets = [("project_url", self.api_url.as_str()), ("service_api_key", self.service_api_key())];
@@ -131,7 +134,10 @@ impl Parts {
         let process = self.run(POSTGRES, self.postgres.server(jobs))?;
         let ready = process.ready(POSTGRES_PATIENCE, || self.postgres.check()).await;
         self.explain(POSTGRES, ready)?;
-        if self.postgres.is_new() { self.postgres.bootstrap().await } else { Ok(()) }
+        if self.postgres.is_new() {
+            self.postgres.bootstrap().await?;
+        }
+        self.postgres.guard().await
     }
 
     async fn start_process(&self, name: &str, spec: Spec, port: u16) -> Result<()> {

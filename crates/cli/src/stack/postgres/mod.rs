@@ -5,6 +5,7 @@
 //! extensions that a hosted project's `postgres` role may create are marked `trusted`, and the
 //! stand-ins for `pg_net` and Vault stand beside them (`tree`).
 
+mod safeupdate;
 mod template;
 mod tree;
 
@@ -31,7 +32,10 @@ const BOOTSTRAP: &[&str] = &[
     include_str!("../sql/auth.sql"),
     include_str!("../sql/triggers.sql"),
     "create extension supabase_vault",
+    include_str!("../sql/permissive_default_privileges.sql"),
 ];
+/// Run after the bootstrap, unless new objects shall be open to the API.
+const DEFAULT_PRIVILEGES: &str = include_str!("../sql/default_privileges.sql");
 /// The longest path that fits a Unix socket's address, less the socket's own name.
 const LONGEST_SOCKET_FOLDER: usize = 85;
 /// A server that listens answers at once, on a machine that gives it time to.
@@ -44,6 +48,10 @@ pub(crate) struct Postgres {
     root: PathBuf,
     user: Option<(u32, u32)>,
     durable: bool,
+    /// Whether the API roles may do everything with each new object in `public`.
+    permissive: bool,
+    /// The reason why UPDATE and DELETE without a WHERE clause are accepted; `None` when they are refused.
+    unguarded: Option<String>,
     pub(crate) port: u16,
 }
 
@@ -59,11 +67,40 @@ impl Postgres {
             );
         }
         let user = rustix::process::geteuid().is_root().then(|| tree::find_user("postgres")).transpose()?;
-        let programs =
-            tree::lay(root, &installation).with_context(|| format!("preparing {}", root.display()))?;
-        let server = Self { installation, programs, root: root.to_owned(), user, durable, port };
+        // Prefer the platform's own module if the system has it.
+        let module = if installation.has_module(safeupdate::NAME) {
+            Ok(None)
+        } else {
+            safeupdate::module(&installation).map(Some)
+        };
+        let (module, unguarded) = match module {
+            Ok(module) => (module, None),
+            Err(error) => (None, Some(format!("{error:#}"))),
+        };
+        let programs = tree::lay(root, &installation, module.as_deref())
+            .with_context(|| format!("preparing {}", root.display()))?;
+        let server = Self {
+            installation,
+            programs,
+            root: root.to_owned(),
+            user,
+            durable,
+            permissive: false,
+            unguarded,
+            port,
+        };
         server.own(root)?;
         Ok(server)
+    }
+
+    /// Sets whether a new database grants everything on each new object in `public` to the API roles.
+    pub(crate) fn with_permissive_default_privileges(self, permissive: bool) -> Self {
+        Self { permissive, ..self }
+    }
+
+    /// Returns why UPDATE and DELETE without a WHERE clause are accepted; `None` when they are refused.
+    pub(crate) fn unguarded(&self) -> Option<&str> {
+        self.unguarded.as_deref()
     }
 
     fn data(&self) -> PathBuf {
@@ -84,9 +121,9 @@ impl Postgres {
         !self.data().join("ferry-made").exists()
     }
 
-    /// Whether another version of `ferry` made the database, with other roles or stand-ins.
+    /// Whether the database was made with other roles, default privileges or stand-ins.
     pub(crate) fn is_outdated(&self) -> bool {
-        std::fs::read_to_string(self.data().join("ferry-made")).is_ok_and(|made| made != made_of())
+        std::fs::read_to_string(self.data().join("ferry-made")).is_ok_and(|made| made != self.made_of())
     }
 
     /// Whether the seed is still to be applied: once in the life of the data folder.
@@ -180,7 +217,7 @@ impl Postgres {
         let admin = connect(&self.url("supabase_admin")).await?;
         let there = admin.query_one("select to_regclass('cron.job') is not null", &[]).await?;
         if there.get(0) {
-            admin.batch_execute("update cron.job set active = false").await?;
+            admin.batch_execute("update cron.job set active = false where active").await?;
         }
         Ok(())
     }
@@ -202,18 +239,30 @@ impl Postgres {
     /// Makes the roles, schemas and extensions of a hosted project, once.
     pub(crate) async fn bootstrap(&self) -> Result<()> {
         let admin = connect(&self.url("supabase_admin")).await?;
-        for script in BOOTSTRAP {
+        for script in self.scripts() {
             admin.batch_execute(script).await.context("setting up the database")?;
         }
-        Ok(std::fs::write(self.data().join("ferry-made"), made_of())?)
+        Ok(std::fs::write(self.data().join("ferry-made"), self.made_of())?)
     }
-}
 
-/// Tells one bootstrap from another.
-fn made_of() -> String {
-    let stand_ins = tree::STAND_INS.iter().flat_map(|(_, control, script)| [*control, *script]);
-    let all = BOOTSTRAP.iter().copied().chain(stand_ins);
-    hex(&all.fold(Sha256::new(), Sha256::chain_update).finalize())
+    /// Makes sessions of the REST server refuse UPDATE and DELETE without a WHERE clause, if the module
+    /// is available. Runs at each start, because the module can appear or vanish between two starts.
+    pub(crate) async fn guard(&self) -> Result<()> {
+        let script = if self.unguarded.is_none() { safeupdate::LOAD } else { safeupdate::UNLOAD };
+        let admin = connect(&self.url("supabase_admin")).await?;
+        admin.batch_execute(script).await.context("setting up the REST server's role")
+    }
+
+    fn scripts(&self) -> impl Iterator<Item = &'static str> {
+        BOOTSTRAP.iter().copied().chain((!self.permissive).then_some(DEFAULT_PRIVILEGES))
+    }
+
+    /// Tells one bootstrap from another.
+    fn made_of(&self) -> String {
+        let stand_ins = tree::STAND_INS.iter().flat_map(|(_, control, script)| [*control, *script]);
+        let all = self.scripts().chain(stand_ins);
+        hex(&all.fold(Sha256::new(), Sha256::chain_update).finalize())
+    }
 }
 
 /// Connects; the connection ends with the client.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest as _, Sha256};
 
-use super::{Postgres, made_of};
+use super::Postgres;
 use crate::stack::files::make_closed_folder;
 use crate::stack::keys::hex;
 
@@ -24,7 +24,7 @@ pub(crate) struct Template<'a> {
 impl<'a> Template<'a> {
     /// The one for everything that a new database of this project is made of.
     pub(crate) fn of(postgres: &'a Postgres, folder: &Path, project: Option<&Path>) -> Result<Self> {
-        let mut hash = Sha256::new().chain_update(made_of()).chain_update("jobs at rest");
+        let mut hash = Sha256::new().chain_update(postgres.made_of()).chain_update("jobs at rest");
         for path in [
             postgres.installation.programs.join("bin/postgres"),
             postgres.installation.share.join("extension"),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
+use super::safeupdate;
 use crate::stack::files::{make_folder, write_if_changed};
 use crate::stack::keys::hex;
 use crate::stack::tools::PostgresInstallation;
@@ -27,14 +28,19 @@ pub(super) const STAND_INS: [(&str, &str, &str); 2] = [
     ),
 ];
 
-/// Lays the tree below `root`; returns the folder of its programs.
-pub(super) fn lay(root: &Path, installation: &PostgresInstallation) -> Result<PathBuf> {
+/// Lays the tree below `root`; returns the folder of its programs. `module` is added to the modules
+/// that the server can load.
+pub(super) fn lay(
+    root: &Path,
+    installation: &PostgresInstallation,
+    module: Option<&Path>,
+) -> Result<PathBuf> {
     let programs = root.join("lib/postgresql").join(&installation.version).join("bin");
     make_folder(&programs)?;
     for program in ["postgres", "initdb"] {
         copy_if_newer(&installation.programs.join("bin").join(program), &programs.join(program))?;
     }
-    link(&installation.programs.join("lib"), &programs.with_file_name("lib"))?;
+    lay_modules(&installation.programs.join("lib"), &programs.with_file_name("lib"), module)?;
 
     let share = root.join("share/postgresql").join(&installation.version);
     make_folder(&share)?;
@@ -45,6 +51,23 @@ pub(super) fn lay(root: &Path, installation: &PostgresInstallation) -> Result<Pa
     }
     lay_extensions(&installation.share.join("extension"), &share.join("extension"))?;
     Ok(programs)
+}
+
+/// Lays a folder of links to the system's modules and a copy of `module`. It is no link, because user
+/// `postgres` may not be able to reach the original.
+fn lay_modules(system: &Path, own: &Path, module: Option<&Path>) -> Result<()> {
+    // Earlier versions of `ferry` linked the whole folder.
+    if own.is_symlink() {
+        std::fs::remove_file(own).with_context(|| format!("removing {}", own.display()))?;
+    }
+    make_folder(own)?;
+    for entry in std::fs::read_dir(system)?.flatten() {
+        link(&entry.path(), &own.join(entry.file_name()))?;
+    }
+    if let Some(module) = module {
+        copy_if_newer(module, &own.join(format!("{}.so", safeupdate::NAME)))?;
+    }
+    Ok(())
 }
 
 fn lay_extensions(system: &Path, own: &Path) -> Result<()> {

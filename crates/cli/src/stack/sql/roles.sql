@@ -3,11 +3,11 @@
 
 -- The owner of everything a migration makes. As on the hosted platform it is not a superuser.
 create role postgres login createdb createrole replication bypassrls password 'postgres';
-create role anon nologin noinherit;
-create role authenticated nologin noinherit;
-create role service_role nologin noinherit bypassrls;
+create role anon nologin;
+create role authenticated nologin;
+create role service_role nologin bypassrls;
 create role authenticator login noinherit password 'postgres';
-create role supabase_auth_admin nologin noinherit createrole;
+create role supabase_auth_admin nologin noinherit;
 
 grant anon, authenticated, service_role to authenticator;
 grant anon, authenticated, service_role, authenticator to postgres with admin option;
@@ -23,8 +23,6 @@ alter database postgres owner to postgres;
 alter database postgres set search_path = "$user", public, extensions;
 
 grant usage on schema public to postgres, anon, authenticated, service_role;
--- New tables in public get no grants (the rule since 2026-10-30), new functions keep PostgreSQL's
--- own default, execute for everybody: so there are no default privileges to set.
 
 create schema extensions authorization postgres;
 grant usage on schema extensions to anon, authenticated, service_role;
