@@ -289,6 +289,12 @@ async fn an_rpc_that_changes_rows_without_where_is_refused() -> Result<()> {
             "{function}: {error}"
         );
     }
+    let things = format!("{}/rest/v1/things", project.stack.api_url());
+    for (method, command) in [("PATCH", "UPDATE"), ("DELETE", "DELETE")] {
+        let response = project::call(method, &things, &secret, r#"{"name": "renamed"}"#).await?;
+        let text = String::from_utf8_lossy(response.body());
+        assert!(text.contains("21000") && text.contains(&format!("{command} requires")), "{method}: {text}");
+    }
     let names = "select json_agg(name) from public.things";
     assert_eq!(project::ask(&project.stack, names).await?, json!(["kept"]));
     let (status, reply) = call_new(&project, "rename_each", &secret).await?;
@@ -300,6 +306,33 @@ async fn an_rpc_that_changes_rows_without_where_is_refused() -> Result<()> {
     assert_eq!(error["code"], "42501", "{error}");
     project.sql("update public.things set name = 'by hand'").await.context("migrations are not guarded")?;
     project.end().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_that_cannot_compile_the_check_says_so_and_goes_on() -> Result<()> {
+    let Some(Options { project: folder, .. }) = project::options()? else { return Ok(()) };
+    let state = folder.join("state");
+    let ferry = |arguments: &[&str]| {
+        std::process::Command::new(env!("CARGO_BIN_EXE_ferry"))
+            .args(["--state".as_ref(), state.as_os_str(), "--project".as_ref(), folder.as_os_str()])
+            .args(arguments)
+            // No module can be kept there.
+            .env("IRONFERRY_CACHE", "/proc/nowhere")
+            .output()
+    };
+    let up = ferry(&["up", "--detach", "--any-ports", "--no-functions", "--no-migrate"])?;
+    let said = String::from_utf8_lossy(&up.stderr);
+    let status: Value = serde_json::from_slice(&ferry(&["status", "--json"])?.stdout)?;
+    let settings = project::connect(status["db_url"].as_str().context("an address")?)
+        .await?
+        .query_one("select setconfig from pg_db_role_setting where setrole = 'authenticator'::regrole", &[])
+        .await?
+        .get::<_, Vec<String>>(0);
+    ferry(&["down"])?;
+    assert!(up.status.success(), "{said}");
+    assert!(said.contains("check missing: UPDATE and DELETE without WHERE"), "{said}");
+    assert_eq!(settings, ["statement_timeout=8s", "lock_timeout=8s"]);
+    Ok(std::fs::remove_dir_all(folder)?)
 }
 
 /// Calls a function that was just made: the REST server finds it a moment later.

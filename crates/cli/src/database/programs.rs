@@ -34,13 +34,11 @@ impl Programs {
             }
         }
         match newest {
-            None => bail!(
-                "pg_dump is not installed. Run scripts/setup, or: apt-get install postgresql-client-{major}"
-            ),
+            None => bail!("pg_dump is not installed. Run scripts/setup, or: {}", how_to_install(major)),
             Some((_, Self { version, folder })) => bail!(
-                "the server is PostgreSQL {major} and {} is {version}, which cannot read a newer server: \
-                 apt-get install postgresql-client-{major}",
-                folder.join("pg_dump").display()
+                "the server is PostgreSQL {major} and {} is {version}, which cannot read a newer server. Run: {}",
+                folder.join("pg_dump").display(),
+                how_to_install(major)
             ),
         }
     }
@@ -62,6 +60,10 @@ impl Programs {
         command.env("LC_ALL", "C.UTF-8").stdin(Stdio::null()).kill_on_drop(true);
         command
     }
+}
+
+fn how_to_install(major: u32) -> String {
+    tools::install_postgres(&format!("postgresql-client-{major}"))
 }
 
 async fn version(program: &std::path::Path) -> Result<String> {

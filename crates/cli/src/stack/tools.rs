@@ -1,6 +1,7 @@
 //! Finds the programs that the stack runs, and says how to get the ones that are missing.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, Result, bail};
@@ -33,9 +34,8 @@ impl PostgresInstallation {
                 .to_string(),
         };
         if !root.join(&version).join("bin/initdb").exists() {
-            bail!(
-                "PostgreSQL {version} is not installed. Run scripts/setup, or: apt-get install postgresql-{version}"
-            );
+            let install = install_postgres(&format!("postgresql-{version}"));
+            bail!("PostgreSQL {version} is not installed. Run scripts/setup, or: {install}");
         }
         Ok(Self {
             programs: root.join(&version),
@@ -73,6 +73,25 @@ fn servers(root: &Path) -> Vec<Server> {
 fn best_version(servers: &[Server]) -> Option<u32> {
     let rank = |server: &&Server| (server.has_cron, server.version == HOSTED_POSTGRES, server.version);
     servers.iter().max_by_key(rank).map(|server| server.version)
+}
+
+/// Returns the commands that install a package of PostgreSQL on Debian or Ubuntu.
+pub(crate) fn install_postgres(package: &str) -> String {
+    let found = Command::new("apt-cache").args(["show", package]).output();
+    install_commands(package, found.is_ok_and(|output| output.status.success()))
+}
+
+/// A release of a distribution has one major version. PostgreSQL's own repository has all, and a script
+/// of `postgresql-common` adds that repository.
+fn install_commands(package: &str, is_available: bool) -> String {
+    let install = format!("apt-get install {package}");
+    if is_available {
+        return install;
+    }
+    format!(
+        "apt-get install postgresql-common && \
+         /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y && {install}"
+    )
 }
 
 /// Folders with `pg_dump`: that of the PATH, then Debian's, the newest first.
@@ -157,6 +176,17 @@ fn on_path(program: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_version_that_the_distribution_lacks_comes_from_the_repository_of_postgresql() {
+        assert_eq!(install_commands("postgresql-client-17", true), "apt-get install postgresql-client-17");
+        assert_eq!(
+            install_commands("postgresql-client-17", false),
+            "apt-get install postgresql-common && /usr/share/postgresql-common/pgdg/apt.postgresql.org.sh -y \
+             && apt-get install postgresql-client-17"
+        );
+        assert!(install_postgres("postgresql-client-99").contains("apt.postgresql.org.sh"));
+    }
 
     #[test]
     fn the_hosted_version_wins_over_older_and_newer_ones_unless_it_lacks_pg_cron() {

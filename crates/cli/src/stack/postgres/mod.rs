@@ -21,7 +21,7 @@ use sha2::{Digest as _, Sha256};
 use super::files::write_if_changed;
 use super::keys::hex;
 use super::process::Spec;
-use super::tools::PostgresInstallation;
+use super::tools::{PostgresInstallation, install_postgres};
 pub(crate) use template::Template;
 pub(crate) use tree::root_for;
 
@@ -61,10 +61,8 @@ impl Postgres {
     pub(crate) fn prepare(root: &Path, port: u16, durable: bool) -> Result<Self> {
         let installation = PostgresInstallation::find()?;
         if !installation.has_module("pg_cron") {
-            bail!(
-                "pg_cron is not installed. Run scripts/setup, or: apt-get install postgresql-{}-cron",
-                installation.version
-            );
+            let install = install_postgres(&format!("postgresql-{}-cron", installation.version));
+            bail!("pg_cron is not installed. Run scripts/setup, or: {install}");
         }
         let user = rustix::process::geteuid().is_root().then(|| tree::find_user("postgres")).transpose()?;
         // Prefer the platform's own module if the system has it.

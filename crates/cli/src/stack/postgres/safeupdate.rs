@@ -41,10 +41,9 @@ pub(super) fn module(installation: &PostgresInstallation) -> Result<PathBuf> {
     let module = cache.join(format!("{NAME}-{}-{hash}.so", installation.version));
     if !module.exists() {
         if !headers.join("postgres.h").exists() {
-            bail!(
-                "the headers of PostgreSQL {version} are missing. Run scripts/setup, or: apt-get install postgresql-server-dev-{version}",
-                version = installation.version
-            );
+            let version = &installation.version;
+            let install = tools::install_postgres(&format!("postgresql-server-dev-{version}"));
+            bail!("the headers of PostgreSQL {version} are missing. Run scripts/setup, or: {install}");
         }
         make_folder(&cache)?;
         compile(&tools::compiler()?, &headers, &module)?;
