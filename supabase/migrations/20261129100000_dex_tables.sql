@@ -192,20 +192,21 @@ create table public.collection_runs (
     created_at              timestamptz not null default now(),
     updated_at              timestamptz not null default now(),
     constraint collection_runs_trigger check (triggered_by in ('cron', 'manual')),
-    constraint collection_runs_status check (status in ('running', 'succeeded', 'failed', 'abandoned'))
+    constraint collection_runs_status check (status in ('running', 'succeeded', 'failed', 'killed'))
 );
 comment on table public.collection_runs is 'One row per run. pg_cron only knows that a call was queued; this knows what came of it.';
 comment on column public.collection_runs.id is 'The run''s id, made by the function.';
 comment on column public.collection_runs.function is 'The function that ran.';
 comment on column public.collection_runs.triggered_by is 'cron or manual.';
-comment on column public.collection_runs.status is 'running, succeeded, failed, or abandoned when it ended without a word.';
+comment on column public.collection_runs.status is 'running, succeeded, failed, or killed: the worker ended before the run reported.';
 comment on column public.collection_runs.started_at is 'When it claimed for the first time.';
-comment on column public.collection_runs.finished_at is 'When it reported, or was found abandoned.';
+comment on column public.collection_runs.finished_at is 'When the run reported, or was found killed.';
 comment on column public.collection_runs.companies_processed is 'Companies collected or tried.';
 comment on column public.collection_runs.successful_collections is 'Of those, the ones that succeeded.';
 comment on column public.collection_runs.total_records is 'New captures.';
 comment on column public.collection_runs.results is 'One entry per company. Emptied after 7 days.';
-comment on column public.collection_runs.error is 'Why the run failed.';
+comment on column public.collection_runs.error is
+    'Why the run failed or was killed, or why a run that succeeded left companies due (CPU_BUDGET_SPENT).';
 comment on column public.collection_runs.created_at is 'When the row was made.';
 comment on column public.collection_runs.updated_at is 'When the row was last changed.';
 create index collection_runs_latest on public.collection_runs (started_at desc);

@@ -190,11 +190,16 @@ language plpgsql security definer set search_path = '' as $$
 begin
     insert into public.collection_runs (id, function, triggered_by) values (p_run_id, p_function, p_triggered_by)
     on conflict (id) do nothing;
-    -- No worker lives for 10 minutes. What another call marks at this moment is left to it.
-    update public.collection_runs set status = 'abandoned', finished_at = clock_timestamp()
+    -- A run ends within 135 s plus the replies that it still awaits; the next tick comes after 5 minutes. A run that
+    -- is slower by its settings holds leases, or reports late and overwrites this. Rows that a concurrent call is
+    -- marking are skipped.
+    update public.collection_runs
+    set status = 'killed',
+        finished_at = clock_timestamp(),
+        error = 'the worker ended before the run reported: it reached a limit of the platform (CPU, memory, wall clock), crashed or was replaced by a deployment'
     where id in (
         select run.id from public.collection_runs as run
-        where run.status = 'running' and run.started_at < now() - interval '10 minutes'
+        where run.status = 'running' and run.started_at < now() - interval '4 minutes'
           and not exists (
               select from public.collection_state as state
               where state.lease_run_id = run.id and state.leased_until > now()
@@ -203,7 +208,8 @@ begin
     );
 end;
 $$;
-comment on function private.collect_open(uuid, text, text) is 'Makes the run''s row at its first claim, and marks runs that ended without a word.';
+comment on function private.collect_open(uuid, text, text) is
+    'Inserts the run''s row at its first claim, and marks runs whose worker was killed.';
 revoke execute on function private.collect_open(uuid, text, text) from public, anon, authenticated, service_role;
 
 create type public.collect_dex_claimed as (
@@ -423,11 +429,13 @@ grant execute on function public.collect_dex_finish(uuid, uuid, boolean, integer
 create function public.collect_dex_release(p_run_id uuid, p_company_ids uuid[]) returns void
 language sql security definer set search_path = ''
 set enable_seqscan = off set plan_cache_mode = force_generic_plan as $$
+    -- Due now, so behind the companies that already wait: one with thousands of captures does not hold up the others.
     update public.collection_state
-    set lease_run_id = null, leased_until = null, next_due_at = least(next_due_at, now())
+    set lease_run_id = null, leased_until = null, next_due_at = now()
     where company_id = any (p_company_ids) and lease_run_id = p_run_id;
 $$;
-comment on function public.collect_dex_release(uuid, uuid[]) is 'Gives leases back, neither success nor failure: the companies are due.';
+comment on function public.collect_dex_release(uuid, uuid[]) is
+    'Releases leases without a success or a failure: the companies are due, behind those that already wait.';
 revoke execute on function public.collect_dex_release(uuid, uuid[]) from public, anon, authenticated, service_role;
 grant execute on function public.collect_dex_release(uuid, uuid[]) to service_role;
 
@@ -1264,7 +1272,7 @@ revoke execute on function private.purge_collection_runs() from public, anon, au
 create function private.collect_dex_tick() returns integer
 language plpgsql security definer set search_path = '' as $$
 declare
-    -- A call is a request with a CPU budget of its own; leases keep the calls apart.
+    -- Each call has its own limits of time and requests; leases keep the calls apart.
     v_companies_a_call constant integer := 250;
     v_most_calls       constant integer := 8;
     v_due   integer;

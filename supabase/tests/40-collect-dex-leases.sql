@@ -100,7 +100,7 @@ where company_id in (tests.company_id('south'), tests.company_id('west'));
 select tests.as_service();
 select results_eq(
     $$ select company_name from public.collect_dex_claim(tests.run_id(5), 'cron', 50, 150) $$,
-    array['south', 'west'], 'when the lease of a crashed run ends, the next one takes over'
+    array['west', 'south'], 'when the lease of a crashed run ends, the next one takes over'
 );
 select results_eq(
     $$ select consecutive_failures, left(last_error, 7) from public.collection_state where company_id = tests.company_id('south') $$,

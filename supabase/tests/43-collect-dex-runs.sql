@@ -54,7 +54,7 @@ select results_eq(
     $$ values ('failing', 'LOGIN_REFUSED: the DEX site refuses the login') $$, 'and so does a company'
 );
 
--- Runs that ended without a word
+-- Runs that never reported
 
 select tests.clear();
 update public.collection_state set next_due_at = '2000-01-01' where company_id in (tests.company_id('north'), tests.company_id('south'));
@@ -65,8 +65,8 @@ update public.collection_state set leased_until = now() - interval '9 minutes' w
 select public.collect_dex_claim(tests.run_id(6), 'cron', 0, 150);
 select results_eq(
     $$ select id, status from public.collection_runs where id in (tests.run_id(3), tests.run_id(4), tests.run_id(5)) order by id $$,
-    $$ values (tests.run_id(3), 'abandoned'), (tests.run_id(4), 'running'), (tests.run_id(5), 'running') $$,
-    'a run is abandoned when it is old and has no lease: not when it is at work, not when it is new'
+    $$ values (tests.run_id(3), 'killed'), (tests.run_id(4), 'running'), (tests.run_id(5), 'running') $$,
+    'a run was killed when it is old and holds no lease: not when it is at work, not when it is new'
 );
 select isnt(
     (select finished_at from public.collection_runs where id = tests.run_id(3)), null, 'and then it is over'

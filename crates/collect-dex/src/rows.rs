@@ -55,11 +55,11 @@ pub mod listed {
         pub id: String,
         /// cron or manual.
         pub triggered_by: String,
-        /// running, succeeded, failed, or abandoned when it ended without a word.
+        /// running, succeeded, failed, or killed: the worker ended before the run reported.
         pub status: String,
         /// When it claimed for the first time.
         pub started_at: String,
-        /// When it reported, or was found abandoned.
+        /// When the run reported, or was found killed.
         pub finished_at: Option<String>,
         /// Companies collected or tried.
         pub companies_processed: i32,
@@ -67,7 +67,7 @@ pub mod listed {
         pub successful_collections: i32,
         /// New captures.
         pub total_records: i32,
-        /// Why the run failed.
+        /// Why the run failed or was killed, or why a run that succeeded left companies due (CPU_BUDGET_SPENT).
         pub error: Option<String>,
     }
 }

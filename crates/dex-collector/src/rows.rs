@@ -130,7 +130,7 @@ pub mod collect_dex_finish {
     pub type Output = bool;
 }
 
-/// Gives leases back, neither success nor failure: the companies are due.
+/// Releases leases without a success or a failure: the companies are due, behind those that already wait.
 pub mod collect_dex_release {
     pub const NAME: &str = "collect_dex_release";
 

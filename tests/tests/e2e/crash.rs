@@ -54,8 +54,8 @@ async fn a_killed_run_loses_nothing_doubles_nothing_and_the_next_one_finishes() 
     // The ledger does not leave the dead run running for ever.
     db.run("update public.collection_runs set started_at = now() - interval '11 minutes' where status = 'running'").await?;
     lab.as_service("POST", "/collect-dex?wait=true", None, json!({})).await?;
-    let abandoned = "select count(*) from public.collection_runs where status = 'abandoned'";
-    assert_eq!(db.count(abandoned, &[]).await?, 1);
+    let killed = "select count(*) from public.collection_runs where status = 'killed'";
+    assert_eq!(db.count(killed, &[]).await?, 1);
     site.stop();
     lab.stop().await
 }

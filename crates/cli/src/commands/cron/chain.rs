@@ -166,7 +166,7 @@ fn run(call: &Call, facts: &Facts, age: f64) -> Option<Break> {
         Some(Run { table, status, error, age }) => {
             let error = error.as_deref().map_or_else(String::new, |error| format!(": {error}"));
             match status.as_deref() {
-                Some("failed" | "abandoned" | "error") => Some(Break::new(
+                Some("failed" | "killed" | "abandoned" | "error") => Some(Break::new(
                     Link::Run,
                     format!("the run in {table} is {}{error}", status.as_deref().unwrap_or_default()),
                 )),
@@ -267,7 +267,7 @@ mod tests {
         told(failed(Some(503), "BOOT_ERROR"), None, Link::Answered, "503 (BOOT_ERROR)");
         told(good(), None, Link::Run, "left no row");
         told(good(), Some(("failed", 100.0)), Link::Run, "is failed");
-        told(good(), Some(("abandoned", 100.0)), Link::Run, "is abandoned");
+        told(good(), Some(("killed", 100.0)), Link::Run, "is killed");
         told(good(), Some(("running", 900.0)), Link::Run, "15 min");
         assert_eq!(judged(good(), Some(("running", 100.0))), None);
     }
