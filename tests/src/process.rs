@@ -26,6 +26,15 @@ pub fn cpu_of_threads(pid: u32) -> Result<Duration> {
     Ok(sum)
 }
 
+/// CPU time so far of the main thread, which runs the JavaScript and the modules of a Deno process: what a hosted
+/// worker's limits count.
+pub fn cpu_of_main_thread(pid: u32) -> Result<Duration> {
+    let path = format!("/proc/{pid}/task/{pid}/schedstat");
+    let told = std::fs::read_to_string(&path).context(path)?;
+    let nanoseconds = told.split_whitespace().next().context("an empty schedstat")?.parse()?;
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
 /// Resident memory in MB.
 pub fn resident_mb(pid: u32) -> Result<f64> {
     megabytes(pid, "VmRSS:")

@@ -28,6 +28,9 @@ pub struct Reply {
     /// Captures that failed while others succeeded.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<CaptureError>,
+    /// Whether the collection ended early because the worker's CPU budget is spent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub budget_spent: bool,
     /// Where this call stands in the whole list.
     pub batching: Batching,
 }
@@ -58,6 +61,8 @@ pub(crate) async fn collect(request: &Request, cx: &Context) -> Result<Response>
         );
     }
     let caller = Caller::of(request, cx, Wish::Use).await?;
+    let budget = Budget::new(cx)?;
+    budget.require_cpu()?;
     let delegated = delegating_run(request, cx);
     let run_id = delegated.clone().unwrap_or_else(|| cx.uuid());
 
@@ -67,13 +72,14 @@ pub(crate) async fn collect(request: &Request, cx: &Context) -> Result<Response>
             Error::bad_request(format!("the company cannot be collected: {reason}")).code("NOT_COLLECTABLE")
         );
     }
-    let budget = Budget::new(cx)?;
     let outcome = company::collect(cx, &budget, &claim, Batch { limit: Some(limit), offset }).await;
     if delegated.is_none() {
-        finish(cx, &run_id, &claim, &outcome).await?;
+        finish(cx, &run_id, &claim, &outcome, budget.is_cpu_spent()).await?;
     }
     let collected = outcome?;
-    Response::json(200, &reply(collected, limit, offset))
+    // A batch that ended early is to be repeated.
+    let budget_spent = collected.next_offset == Some(offset) && budget.is_cpu_spent();
+    Response::json(200, &reply(collected, limit, offset, budget_spent))
 }
 
 /// The run of a `collect-dex` that holds the lease and works through us. A user cannot claim one.
@@ -82,7 +88,14 @@ fn delegating_run(request: &Request, cx: &Context) -> Option<String> {
     cx.shows_service_key().then(|| run_id.to_owned())
 }
 
-async fn finish(cx: &Context, run_id: &str, claim: &Claim, outcome: &Result<Collected>) -> Result<()> {
+async fn finish(
+    cx: &Context,
+    run_id: &str,
+    claim: &Claim,
+    outcome: &Result<Collected>,
+    is_cpu_spent: bool,
+) -> Result<()> {
+    let is_cut_off = is_cpu_spent && outcome.as_ref().is_ok_and(|collected| !collected.is_whole);
     let records = outcome.as_ref().map_or(0, |collected| collected.records);
     store::finish(cx, run_id, claim, outcome).await?;
     let summary = json!({
@@ -91,10 +104,10 @@ async fn finish(cx: &Context, run_id: &str, claim: &Claim, outcome: &Result<Coll
         "totalRecords": records,
         "results": [],
     });
-    store::end(cx, run_id, &summary, outcome.as_ref().err()).await
+    store::end(cx, run_id, &summary, outcome.as_ref().err(), is_cut_off).await
 }
 
-fn reply(collected: Collected, limit: usize, offset: usize) -> Reply {
+fn reply(collected: Collected, limit: usize, offset: usize, budget_spent: bool) -> Reply {
     let (records, machines) = (collected.records, collected.machines);
     Reply {
         success: true,
@@ -102,6 +115,7 @@ fn reply(collected: Collected, limit: usize, offset: usize) -> Reply {
         machines_updated: machines,
         message: format!("{records} new captures of {machines} machines"),
         errors: collected.errors,
+        budget_spent,
         batching: Batching {
             limit,
             offset,

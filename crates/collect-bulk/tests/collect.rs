@@ -1,5 +1,7 @@
 //! One company's collection against a scripted site and database.
 
+use std::time::Duration;
+
 use ironferry::testing::{Answer, App, SERVICE_KEY, user_token};
 use serde_json::{Value, json};
 use time::macros::datetime;
@@ -214,6 +216,58 @@ fn a_list_that_outlasts_the_budget_is_its_companys_failure() {
     assert_eq!(app.rpc_calls("collect_dex_finish")[0]["p_success"], false);
     let pages = app.calls().iter().filter(|call| call.method == "POST" && call.url.ends_with("/dex")).count();
     assert_eq!(pages, 6, "nine requests, three of them for the login");
+}
+
+#[test]
+fn a_worker_collects_within_its_cpu_budget_and_refuses_until_the_count_is_over() {
+    let rows: Vec<Value> = (0..60).map(|id| row(id, "0042")).collect();
+    let ids = |from: usize| Answer::json((from..60).collect::<Vec<_>>());
+    // 100 ms are the worker's start, and a capture is counted at 0.8: 130 are enough for some 30.
+    let app = company(site(App::new(collect_bulk::handle).secret("COLLECT_CPU_MS", "130")))
+        .rpc("collect_dex_unseen", vec![ids(0), ids(40)])
+        .rpc("collect_dex_store", Answer::json(json!([])))
+        .on("POST", "/dex/getRawDex/", dex())
+        .on("POST", "dex.example.com/dex", list(&rows));
+    let downloads = || app.calls().iter().filter(|call| call.url.contains("/getRawDex/")).count();
+    let collect = || app.send("POST", "/collect-bulk", &service(), "");
+
+    let reply = collect().json();
+    let collected = downloads();
+    assert!((20..40).contains(&collected), "{collected} captures");
+    assert_eq!((&reply["success"], &reply["budgetSpent"]), (&json!(true), &json!(true)), "{reply}");
+    assert_eq!((&reply["batching"]["hasMore"], &reply["batching"]["nextOffset"]), (&json!(true), &json!(0)));
+    assert_eq!(app.rpc_calls("collect_dex_release").len(), 1, "the company stays due, and has not failed");
+    assert!(app.rpc_calls("collect_dex_finish").is_empty());
+    let noted = app.rpc_calls("collect_dex_end")[0]["p_error"].clone();
+    assert!(noted.as_str().is_some_and(|note| note.starts_with("CPU_BUDGET_SPENT: ")), "{noted}");
+
+    app.advance(Duration::from_secs(200));
+    let refused = collect();
+    assert_eq!((refused.status(), refused.json()["code"].as_str()), (503, Some("CPU_BUDGET_SPENT")));
+    assert_eq!(refused.header("retry-after"), Some("300"));
+    assert_eq!((downloads(), app.rpc_calls("collect_dex_claim_one").len()), (collected, 1));
+
+    // A worker that is still there after 240 s is not retired by the platform.
+    app.advance(Duration::from_secs(41));
+    let reply = collect().json();
+    assert_eq!((downloads(), &reply["budgetSpent"]), (collected + 20, &Value::Null), "{reply}");
+    assert_eq!(app.rpc_calls("collect_dex_finish")[0]["p_success"], true);
+}
+
+#[test]
+fn without_a_cpu_budget_nothing_is_counted() {
+    let ids: Vec<usize> = (0..2_000).collect();
+    let rows: Vec<Value> = ids.iter().map(|id| row(i64::try_from(*id).unwrap(), "0042")).collect();
+    let app = company(site(App::new(collect_bulk::handle).secret("COLLECT_CPU_MS", "0")))
+        .rpc("collect_dex_unseen", Answer::json(ids))
+        .rpc("collect_dex_store", Answer::json(json!([])))
+        .on("POST", "/dex/getRawDex/", dex())
+        .on("POST", "dex.example.com/dex", list(&rows));
+    for _ in 0..4 {
+        let reply = app.send("POST", "/collect-bulk?limit=500", &service(), "").json();
+        assert_eq!((&reply["success"], &reply["budgetSpent"]), (&json!(true), &Value::Null), "{reply}");
+    }
+    assert_eq!(app.calls().iter().filter(|call| call.url.contains("/getRawDex/")).count(), 2_000);
 }
 
 #[test]

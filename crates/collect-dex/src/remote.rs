@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use dex_collector::company::CaptureError;
-use dex_collector::{Budget, Claim, Collected};
+use dex_collector::{Budget, CPU_BUDGET_SPENT, Claim, Collected};
 use http::header::{CONTENT_TYPE, HeaderName};
 use ironferry::{Context, Error, FetchOptions, Result, from_json, status_error};
 use serde::Deserialize;
@@ -32,6 +32,8 @@ struct Bulk {
     error: Option<String>,
     #[serde(default)]
     code: Option<String>,
+    #[serde(default)]
+    budget_spent: bool,
     #[serde(default)]
     batching: Option<Batching>,
 }
@@ -62,12 +64,23 @@ pub(crate) async fn collect(
             return Ok(total);
         }
         budget.spend();
-        let bulk = call(cx, site, run_id, &claim.company_id, offset).await?;
+        let bulk = match call(cx, site, run_id, &claim.company_id, offset).await {
+            // Its worker takes no further work: the companies stay due, and none has failed.
+            Err(error) if error.as_code() == CPU_BUDGET_SPENT => {
+                budget.refuse();
+                continue;
+            }
+            bulk => bulk?,
+        };
         total.records += bulk.records_count;
         total.machines += bulk.machines_updated;
         total.errors.extend(bulk.errors);
         let batching = bulk.batching.unwrap_or_default();
         total.available = batching.total_available;
+        if bulk.budget_spent {
+            budget.refuse();
+            continue;
+        }
         match batching.next_offset {
             Some(next) if batching.has_more && next > offset => offset = next,
             Some(next) if batching.has_more => {

@@ -1,5 +1,6 @@
 //! One run: claim what is due, collect it side by side, report.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -35,6 +36,7 @@ pub(crate) async fn start(request: &Request, cx: &Context) -> Result<Response> {
         trigger,
         concurrency: cx.setting("COLLECT_CONCURRENCY", CONCURRENCY)?.max(1),
         budget: Rc::new(Budget::new(cx)?),
+        has_unfinished: Cell::new(false),
         cx: cx.clone(),
     });
     if wait {
@@ -53,6 +55,8 @@ struct Run {
     trigger: Trigger,
     concurrency: usize,
     budget: Rc<Budget>,
+    /// Whether a company was given back unfinished.
+    has_unfinished: Cell<bool>,
     cx: Context,
 }
 
@@ -75,6 +79,11 @@ impl Run {
     /// Keeps up to `concurrency` companies under way until none is due or the budget is spent. The next ones
     /// are claimed meanwhile, so that one that ends makes room for another at once.
     async fn collect_due(self: &Rc<Self>, summary: &mut Summary) -> Result<()> {
+        if self.budget.is_cpu_spent() {
+            // Claims nothing: the row in the ledger says why this tick did nothing.
+            summary.budget_spent = true;
+            return self.claim(0).await.map(drop);
+        }
         let mut under_way: FuturesUnordered<LocalBoxFuture<'_, Event>> = FuturesUnordered::new();
         let mut ahead = VecDeque::new();
         let mut asked = None;
@@ -111,7 +120,11 @@ impl Run {
                     failure = Some(error);
                 }
                 // What was claimed and not begun is given back by the end of the run.
-                None => return failure.map_or(Ok(()), Err),
+                None => {
+                    let is_left = more_due || !ahead.is_empty() || self.has_unfinished.get();
+                    summary.budget_spent = is_left && self.budget.is_cpu_spent();
+                    return failure.map_or(Ok(()), Err);
+                }
             }
         }
     }
@@ -127,7 +140,10 @@ impl Run {
         let (run, of) = (self.clone(), claim.clone());
         let outcome = self.cx.isolated(async move { run.fetch(&of).await }).await.flatten();
         let result = match &outcome {
-            Ok(collected) => CompanyResult::collected(&claim, collected.clone()),
+            Ok(collected) => {
+                self.has_unfinished.set(self.has_unfinished.get() || !collected.is_whole);
+                CompanyResult::collected(&claim, collected.clone())
+            }
             Err(error) => CompanyResult::failed(&claim, error),
         };
         self.budget.spend();
@@ -170,10 +186,12 @@ impl Run {
             "succeeded": summary.successful_collections,
             "records": summary.total_records,
             "skipped": summary.results.len() - summary.companies_processed,
+            "budget_spent": summary.budget_spent,
+            "worker_cpu_ms": self.budget.cpu_ms(),
             "ms": ms,
             "error": failure.map(ironferry::Error::chain),
         });
-        let ended = store::end(&self.cx, &self.id, summary, failure).await;
+        let ended = store::end(&self.cx, &self.id, summary, failure, summary.budget_spent).await;
         self.cx.info("collect_dex.done", fields);
         if let Err(error) = ended {
             self.cx.warn("collect_dex.not_noted", json!({ "run": self.id, "error": error.chain() }));

@@ -20,6 +20,9 @@ pub struct Summary {
     pub successful_collections: usize,
     /// New captures stored.
     pub total_records: usize,
+    /// Whether companies stay due because the worker's CPU budget is spent.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub budget_spent: bool,
     /// One entry a company, the skipped ones too.
     pub results: Vec<CompanyResult>,
 }

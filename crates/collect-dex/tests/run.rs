@@ -143,6 +143,55 @@ fn a_run_stops_claiming_when_its_time_is_over() {
 }
 
 #[test]
+fn runs_that_share_a_worker_share_its_cpu_budget() {
+    // 100 ms are the worker's start: a few companies are left.
+    let app = collector()
+        .secret("COLLECT_CONCURRENCY", "1")
+        .secret("COLLECT_CPU_MS", "120")
+        .rpc("collect_dex_claim", Answer::json(json!([claim(1, None)])))
+        .on("POST", "/api/dex/collect-bulk", bulk(1, None));
+    let tick = || app.post_as_service("/collect-dex?wait=true", "").json();
+    let first = tick();
+    let collected = first["companiesProcessed"].as_u64().unwrap();
+    assert!((2..10).contains(&collected), "{first}");
+    assert_eq!((&first["success"], &first["budgetSpent"]), (&json!(true), &json!(true)));
+
+    let second = tick();
+    assert_eq!((&second["success"], &second["budgetSpent"]), (&json!(true), &json!(true)));
+    assert_eq!(second["companiesProcessed"], 0);
+    assert_eq!(app.rpc_calls("collect_dex_claim").last().unwrap()["p_limit"], 0, "nothing is leased");
+    for ended in app.rpc_calls("collect_dex_end") {
+        let error = ended["p_error"].as_str().unwrap_or_default();
+        assert!(ended["p_status"] == "succeeded" && error.starts_with("CPU_BUDGET_SPENT: "), "{ended}");
+    }
+
+    // A worker that is still there after 240 s is not retired by the platform.
+    app.advance(Duration::from_secs(241));
+    assert!((2..10).contains(&tick()["companiesProcessed"].as_u64().unwrap()));
+}
+
+#[test]
+fn a_site_whose_worker_has_spent_its_cpu_budget_ends_the_run_and_fails_no_company() {
+    let spent =
+        r#"{"success":false,"error":"this worker has spent its CPU budget","code":"CPU_BUDGET_SPENT"}"#;
+    let partly = Answer::json(json!({
+        "success": true, "recordsCount": 7, "machinesUpdated": 1, "message": "", "budgetSpent": true,
+        "batching": { "limit": 15, "offset": 0, "totalAvailable": 30, "hasMore": true, "nextOffset": 0 },
+    }));
+    for (answer, records) in [(Answer::status(503, spent), 0), (partly, 7)] {
+        let app = collector()
+            .secret("COLLECT_CONCURRENCY", "1")
+            .rpc("collect_dex_claim", Answer::json(json!([claim(1, None)])))
+            .on("POST", "/api/dex/collect-bulk", answer);
+        let summary = app.post_as_service("/collect-dex?wait=true", "").json();
+        assert_eq!((&summary["budgetSpent"], &summary["totalRecords"]), (&json!(true), &json!(records)));
+        assert_eq!(summary["companiesProcessed"], 1, "no other company is begun");
+        assert_eq!(app.rpc_calls("collect_dex_release").len(), 1);
+        assert!(app.rpc_calls("collect_dex_finish").is_empty());
+    }
+}
+
+#[test]
 fn a_company_that_was_begun_has_an_eighth_longer_and_is_due_again_after_that() {
     let first = |seconds| bulk(15, Some(15)).after(Duration::from_secs(seconds));
     let app = collector()

@@ -8,9 +8,10 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use crate::capture::Capture;
+use crate::cpu::Share;
 use crate::store::Stored;
 use crate::vendor::{Listed, Session, Window};
-use crate::{Budget, Claim, sales, store};
+use crate::{Budget, CPU_BUDGET_SPENT, Claim, sales, store};
 
 /// A capture that is older and still fails may do so by itself, and does not make its company fail.
 const RECENT: Duration = Duration::from_hours(48);
@@ -49,6 +50,13 @@ pub struct Collected {
     pub next_offset: Option<usize>,
 }
 
+impl Collected {
+    /// A collection that ended before its list was complete.
+    fn cut_off(batch: Batch) -> Self {
+        Self { next_offset: Some(batch.offset), ..Self::default() }
+    }
+}
+
 /// A capture that was not collected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,19 +69,24 @@ pub struct CaptureError {
 
 /// Collects a company whose lease the run holds. Ends early, and says where, when the budget is spent.
 pub async fn collect(cx: &Context, budget: &Budget, claim: &Claim, batch: Batch) -> Result<Collected> {
+    let share = budget.share();
     let login = claim.login()?.open(cx, &claim.company_id)?;
     let site = claim.site_url.as_deref().unwrap_or_default();
     let mut session = Session::login(cx, budget, site, &login).await?;
 
     let now = cx.now();
-    let listed = session.list(Window { from: claim.collect_from()?, to: now + AHEAD }).await?;
+    let listed = match session.list(Window { from: claim.collect_from()?, to: now + AHEAD }).await {
+        Err(error) if error.as_code() == CPU_BUDGET_SPENT => return Ok(Collected::cut_off(batch)),
+        listed => listed?,
+    };
     let mut new = only_new(cx, budget, claim, listed.get(batch.offset..).unwrap_or_default()).await?;
     let left_out = batch.limit.and_then(|limit| new.get(limit)).copied();
     let next = left_out.and_then(|first| listed.iter().position(|row| std::ptr::eq(row, first)));
     new.truncate(batch.limit.unwrap_or(usize::MAX));
+    share.expect(new.len());
 
     let mut work =
-        Download { cx, budget, claim, session, collected: Collected::default(), machines: Vec::new() };
+        Download { cx, budget, share, claim, session, collected: Collected::default(), machines: Vec::new() };
     let complete = work.run(&new).await?;
     let errors = &work.collected.errors;
     let failed_from = new
@@ -126,6 +139,7 @@ fn refuses_all(error: &Error) -> bool {
 struct Download<'a> {
     cx: &'a Context,
     budget: &'a Budget,
+    share: Share,
     claim: &'a Claim,
     session: Session<'a>,
     collected: Collected,
@@ -143,7 +157,7 @@ impl Download<'_> {
             let mut open = true;
             let mut refusal = None;
             for row in chunk {
-                open = self.budget.may_go_on(self.cx);
+                open = self.budget.may_download(self.cx, &self.share);
                 if !open {
                     break;
                 }

@@ -2,13 +2,15 @@
 //! `collect-bulk` (one) share it.
 //!
 //! `company` is the flow. `vendor` speaks to the DEX site, `capture` reads what was downloaded,
-//! `sales` what it adds to the machine's sales, `store` speaks to Postgres, `credentials` seals and opens logins, `budget` says when to stop.
+//! `sales` what it adds to the machine's sales, `store` speaks to Postgres, `credentials` seals and opens logins,
+//! `budget` says when to stop, `cpu` counts what the worker has spent.
 #![forbid(unsafe_code)]
 
 pub mod budget;
 pub mod capture;
 pub mod company;
 mod cookies;
+mod cpu;
 pub mod credentials;
 mod rows;
 pub mod sales;
@@ -17,4 +19,5 @@ pub mod vendor;
 
 pub use budget::Budget;
 pub use company::{Batch, Collected};
+pub use cpu::CPU_BUDGET_SPENT;
 pub use store::{Claim, Trigger};

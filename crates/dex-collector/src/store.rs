@@ -161,14 +161,18 @@ pub async fn finish(cx: &Context, run_id: &str, claim: &Claim, outcome: &Result<
     cx.db().rpc(collect_dex_finish::NAME, &arguments).fetch().await
 }
 
-/// Ends a run in the ledger with what it has to report.
+/// The ledger's note on a run that left companies due because the CPU budget was spent.
+const LEFT_DUE: &str = "CPU_BUDGET_SPENT: the worker has spent its CPU budget; the companies that are left stay due for the next tick";
+
+/// Ends a run in the ledger with its report, and the reason why it failed or left companies due.
 pub async fn end(
     cx: &Context,
     run_id: &str,
     summary: &impl Serialize,
     failure: Option<&Error>,
+    is_cpu_spent: bool,
 ) -> Result<()> {
-    let error = failure.map(ToString::to_string);
+    let error = failure.map(ToString::to_string).or_else(|| is_cpu_spent.then(|| LEFT_DUE.to_owned()));
     let arguments = collect_dex_end::Args {
         p_run_id: run_id,
         p_status: if failure.is_none() { "succeeded" } else { "failed" },

@@ -17,6 +17,7 @@ use time::format_description::well_known::Rfc3339;
 
 use crate::Budget;
 use crate::cookies::Cookies;
+use crate::cpu;
 use crate::credentials::Login;
 
 const X_CSRF_TOKEN: HeaderName = HeaderName::from_static("x-csrf-token");
@@ -116,8 +117,10 @@ impl<'a> Session<'a> {
             if count == 0 || start >= total {
                 return Ok(rows.into_values().collect());
             }
-            // As a failure it has its backoff: the next tick would come no further.
             if !self.budget.may_go_on(self.cx) {
+                // Other companies have spent the worker's CPU too: not a failure of this one.
+                self.budget.require_cpu()?;
+                // As a failure it has its backoff: the next tick would come no further.
                 return Err(Error::timeout("the DEX site lists more than the time of a run allows")
                     .code("LIST_TOO_LONG"));
             }
@@ -203,6 +206,7 @@ impl<'a> Session<'a> {
                 status_error(reply.status(), "the DEX site").unwrap_or_else(|| protocol("its status"))
             );
         }
+        cpu::spend_reply(reply.body().len());
         self.cookies.store(reply.headers());
         Ok(reply)
     }

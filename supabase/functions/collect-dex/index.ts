@@ -1,7 +1,7 @@
 import { handler, SERVICE } from "../_shared/wasm.ts";
 import * as module from "./wasm/collect_dex.ts";
 
-const LIMITS = ["CONCURRENCY", "LEASE_SECONDS", "PAUSE_MS", "REQUESTS", "SECONDS"].map((name) =>
+const LIMITS = ["CONCURRENCY", "CPU_MS", "LEASE_SECONDS", "PAUSE_MS", "REQUESTS", "SECONDS"].map((name) =>
   `COLLECT_${name}`
 );
 

@@ -1,12 +1,14 @@
 //! The main job on the whole stack: pg_cron to rows, faults that stay where they belong, and runs
 //! that overlap.
 
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use ironferry_tests::captures::{Capture, Family, Machine, Spoil};
 use ironferry_tests::dex_site::{Account, Fault, Faults, Site};
-use ironferry_tests::lab::{Db, Lab};
+use ironferry_tests::lab::{Db, Lab, ferry};
+use ironferry_tests::process::cpu_of_main_thread;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -186,6 +188,146 @@ async fn a_list_that_grows_while_it_is_paged_loses_nothing_and_late_captures_are
         before,
         "the newest stays the newest"
     );
+    site.stop();
+    lab.stop().await
+}
+
+/// The hard limit of a hosted worker.
+const KILLED_AT: Duration = Duration::from_secs(2);
+
+/// Kills a function's worker, as the platform does, and waits for the next one.
+async fn replace_worker(lab: &Lab) -> Result<()> {
+    let pid = lab.pid("collect-dex")?;
+    let killed = Command::new("kill").args(["-9", &pid.to_string()]).status()?;
+    ensure!(killed.success(), "kill -9 {pid} failed");
+    for _ in 0..600 {
+        let reply = lab.as_service("GET", "/collect-dex/status", None, json!({})).await?;
+        if reply.status == 200 && lab.pid("collect-dex").is_ok_and(|new| new != pid) {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    bail!("collect-dex has not come back in a minute")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_collection_of_many_companies_spreads_over_ticks_and_no_worker_reaches_its_limit()
+-> Result<()> {
+    const COMPANIES: u32 = 250;
+    // What a worker may collect by its CPU budget, with room for other figures than today's.
+    const A_WORKER: i64 = 1_000;
+    let lab = Lab::start("spread", &[]).await?;
+    let db = lab.db().await?;
+    let accounts: Vec<Account> =
+        (1..=COMPANIES).map(|number| Account::synthetic(number, 2, 4, OffsetDateTime::now_utc())).collect();
+    let site = Site::start(0, accounts.clone()).await?;
+    for account in &accounts {
+        lab.company(&db, &account.email, &site, account).await?;
+    }
+    site.reset_stats();
+    let tick = || lab.as_service("POST", "/collect-dex?wait=true", None, json!({}));
+    let stored = "select count(*) from public.dex_captures";
+    let held = "select count(*) from public.collection_state where lease_run_id is not null";
+    let due = "select count(*) from public.collection_state where next_due_at <= now()";
+    // Of the companies that are done, none comes again before the others.
+    db.run(
+        r#"update public.companies set settings = settings || '{"collectEveryMinutes": 1440}' where true"#,
+    )
+    .await?;
+    let mut ticks = 0;
+    loop {
+        let before = db.count(stored, &[]).await?;
+        let summary = tick().await?.json()?;
+        ticks += 1;
+        let cpu = cpu_of_main_thread(lab.pid("collect-dex")?)?;
+        let after = db.count(stored, &[]).await?;
+        eprintln!("tick {ticks}: {} captures, {cpu:?} of CPU on the main thread", after - before);
+        assert_eq!(summary["success"], true, "{summary}");
+        assert!((1..=A_WORKER).contains(&(after - before)), "tick {ticks}: {} captures", after - before);
+        assert!(cpu < KILLED_AT, "tick {ticks} would have been killed after {cpu:?}");
+        assert_eq!(db.count(held, &[]).await?, 0, "no lease is left");
+        if db.count(due, &[]).await? == 0 {
+            break;
+        }
+        assert_eq!(summary["budgetSpent"], true, "{summary}");
+        // Calls that share the worker share its budget: another one collects nothing.
+        let refused = tick().await?.json()?;
+        assert_eq!((&refused["companiesProcessed"], &refused["budgetSpent"]), (&json!(0), &json!(true)));
+        assert_eq!(db.count(stored, &[]).await?, after);
+        let noted = "select count(*) from public.collection_runs where status = 'succeeded' and error like 'CPU_BUDGET_SPENT: %'";
+        assert_eq!(db.count(noted, &[]).await?, 2 * ticks, "both runs say why companies are left");
+        assert!(ticks < 20, "no end after {ticks} ticks");
+        // The platform retires a worker before the next tick.
+        replace_worker(&lab).await?;
+    }
+    assert_eq!(db.count(stored, &[]).await?, i64::from(COMPANIES) * 8);
+    let stats = site.stats();
+    assert_eq!(stats.downloaded_again(), Vec::<i64>::new());
+    let visits = stats.all_logins();
+    let cut_off = u64::from(COMPANIES / 10);
+    assert!(visits <= u64::from(COMPANIES) + cut_off, "{visits} visits: what was begun is finished");
+    let unfinished = "select count(*) from public.collection_state where last_succeeded_at is null or consecutive_failures > 0";
+    assert_eq!(db.count(unfinished, &[]).await?, 0, "no company starves, none has failed");
+    site.stop();
+    lab.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_tick_after_a_worker_was_killed_reports_its_run_as_killed() -> Result<()> {
+    let lab = Lab::start("killed", &[]).await?;
+    let db = lab.db().await?;
+    let site = Site::start(0, vec![account(1)]).await?;
+    let company = lab.company(&db, "Acme", &site, &account(1)).await?;
+    site.set_faults("*", Faults { download: Some(Fault::Hang), ..Faults::default() });
+    // A tick as pg_cron makes and records it, in this session.
+    let tick = || async {
+        db.run("select private.collect_dex_tick()").await?;
+        db.run(
+            "insert into cron.job_run_details
+                (jobid, runid, job_pid, database, username, command, status, start_time, end_time)
+             select jobid, (select coalesce(max(runid), 0) + 1 from cron.job_run_details), pg_backend_pid(), 'postgres',
+                'postgres', command, 'succeeded', called_at - interval '10 milliseconds', called_at
+             from cron.job, (select max(called_at) as called_at from private.function_calls) as call
+             where jobname = 'collect-dex'",
+        )
+        .await
+    };
+    tick().await?;
+    let leased = "select exists (select from public.collection_state where leased_until > now())";
+    db.wait_for("the lease", Duration::from_mins(1), leased).await?;
+    let answered = "select exists (select from net._http_response where status_code = 202)";
+    db.wait_for("the answer to the call", Duration::from_mins(1), answered).await?;
+    replace_worker(&lab).await?;
+    site.clear_faults();
+
+    // The next tick comes five minutes later.
+    db.run(
+        "update public.collection_runs set started_at = started_at - interval '5 minutes' where true;
+         update public.collection_state set leased_until = leased_until - interval '5 minutes' where true;
+         update private.function_calls set called_at = called_at - interval '5 minutes' where true;
+         update net._http_response set created = created - interval '5 minutes' where true;
+         update cron.job_run_details
+         set start_time = start_time - interval '5 minutes', end_time = end_time - interval '5 minutes' where true",
+    )
+    .await?;
+    tick().await?;
+    let done =
+        "select exists (select from public.collection_runs where status = 'succeeded' and total_records = 6)";
+    db.wait_for("the next run", Duration::from_mins(1), done).await?;
+    assert_eq!(captures_of(&db, &company).await?, 6, "the next run collects what the killed one held");
+
+    let killed = "select id || ': ' || error from public.collection_runs where status = 'killed'";
+    let killed = db.text(killed, &[]).await?;
+    assert!(killed.contains(": the worker ended before the run reported: "), "{killed}");
+    let status = lab.as_service("GET", "/collect-dex/status", None, json!({})).await?.json()?;
+    let runs = status["runs"].as_array().cloned().unwrap_or_default();
+    let statuses: Vec<_> = runs.iter().map(|run| run["status"].as_str().unwrap_or_default()).collect();
+    assert_eq!(statuses, ["succeeded", "killed"], "{status}");
+    let mut cron = Command::new(ferry());
+    cron.args(["cron", "collect-dex"]).env("DATABASE_URL", lab.stack.db_url()).env("NO_COLOR", "1");
+    let told = tokio::task::spawn_blocking(move || cron.output()).await??;
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.contains("the run in public.collection_runs is killed: the worker ended"), "{told}");
     site.stop();
     lab.stop().await
 }
