@@ -81,6 +81,16 @@ impl Recipe {
         self
     }
 
+    /// With another Deno and a script that it may do everything for.
+    #[must_use]
+    pub fn run_by(mut self, deno: &str, script: impl Into<String>) -> Self {
+        deno.clone_into(&mut self.program);
+        let options = ["run", "--quiet", "--no-lock", "--no-check", "--allow-all"];
+        self.args = options.map(str::to_owned).into();
+        self.args.push(script.into());
+        self
+    }
+
     /// Starts the process and returns at once, with the moment just before.
     pub fn spawn(&self) -> Result<(Instance, Instant)> {
         let claim = Claim::any()?;
