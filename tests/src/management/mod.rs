@@ -1,5 +1,5 @@
-//! A simulated Management API: as much of `api.supabase.com` as the Supabase CLI 3.1.0 asks for when it lists
-//! and deploys functions and secrets. Learnt by letting the CLI talk to a server that writes down what it hears.
+//! A simulated Management API: as much of `api.supabase.com` as the Supabase CLI 3.1.0 asks for when it lists,
+//! deploys and deletes functions and sets secrets. Learnt by letting the CLI talk to a server that writes down what it hears.
 //!
 //! `upload` reads what the CLI uploads: the sources themselves, since the platform bundles them.
 
@@ -41,6 +41,8 @@ struct Shared {
     outage: bool,
     /// Who runs the functions, and is to hear what was set.
     runtime: Option<UnboundedSender<Vec<(String, String)>>>,
+    /// Who is to hear what was deployed.
+    uploads: Option<UnboundedSender<(String, Upload)>>,
 }
 
 #[derive(Deserialize)]
@@ -97,12 +99,24 @@ impl Management {
         lock(&self.shared).functions.extend(names.iter().map(|name| ((*name).to_owned(), function.clone())));
     }
 
+    /// Takes a deployed function away.
+    pub fn remove(&self, name: &str) {
+        lock(&self.shared).functions.remove(name);
+    }
+
     /// Tells from now on which secrets were set. As on the platform, the answer does not wait for the functions
     /// to have them.
     pub fn changes(&self) -> UnboundedReceiver<Vec<(String, String)>> {
         let (runtime, changes) = unbounded_channel();
         lock(&self.shared).runtime = Some(runtime);
         changes
+    }
+
+    /// Tells from now on which functions were deployed.
+    pub fn uploads(&self) -> UnboundedReceiver<(String, Upload)> {
+        let (sender, uploads) = unbounded_channel();
+        lock(&self.shared).uploads = Some(sender);
+        uploads
     }
 
     /// The requests that changed something: `POST /v1/projects/…/functions/deploy?slug=collect-dex`.
@@ -171,6 +185,10 @@ fn serve(request: &Request<Bytes>, shared: &Mutex<Shared>) -> Response<Bytes> {
                 .unwrap_or_default();
             match upload::read(kind, request.body()) {
                 Ok(upload) => {
+                    if let Some(uploads) = &shared.uploads {
+                        // Whoever listened may have gone.
+                        let _ = uploads.send((slug.to_owned(), upload.clone()));
+                    }
                     let version = shared.functions.get(slug).map_or(0, |known| known.version) + 1;
                     let function = Function { version, upload };
                     let described = describe(slug, &function);
@@ -178,6 +196,12 @@ fn serve(request: &Request<Bytes>, shared: &Mutex<Shared>) -> Response<Bytes> {
                     answer(StatusCode::CREATED, &described)
                 }
                 Err(error) => answer(StatusCode::BAD_REQUEST, &json!({"message": format!("{error:#}")})),
+            }
+        }
+        (&Method::DELETE, path, _) if path.starts_with("/functions/") => {
+            match shared.functions.remove(path.trim_start_matches("/functions/")) {
+                Some(_) => answer(StatusCode::OK, &Value::Null),
+                None => answer(StatusCode::NOT_FOUND, &json!({"message": "Function not found"})),
             }
         }
         _ => {

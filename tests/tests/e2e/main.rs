@@ -18,6 +18,7 @@ mod health;
 mod limits;
 mod migrations;
 mod platform;
+mod probe;
 mod rotate;
 mod sales;
 mod secrets;

@@ -16,6 +16,7 @@ mod new;
 mod orders;
 mod paint;
 mod platform;
+mod probe;
 mod restore;
 mod risk;
 mod sales;
@@ -109,6 +110,8 @@ enum Command {
     Cache(cache::Command),
     /// Build, check, migrate, deploy and try every function of a hosted project
     Deploy(deploy::Arguments),
+    /// Let a hosted project tell what it allows, and compare that with the local stack
+    Probe(probe::Arguments),
     /// Compare and set the secrets of the functions and of the database's Vault
     #[command(subcommand)]
     Secrets(secrets::Command),
@@ -183,6 +186,10 @@ impl Cli {
             Command::Deploy(arguments) => {
                 let (place, project) = in_project(scope.place()?)?;
                 deploy::run(&arguments, &place, &project)
+            }
+            Command::Probe(arguments) => {
+                let (place, project) = in_project(scope.place()?)?;
+                probe::run(&arguments, &place, &project)
             }
             Command::Secrets(command) => {
                 let (place, project) = in_project(scope.place()?)?;

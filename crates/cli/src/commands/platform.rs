@@ -1,6 +1,7 @@
 //! The hosted project, by the Supabase CLI: it has the access token, and speaks the Management API.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -18,6 +19,8 @@ pub(super) struct Platform {
     project: PathBuf,
     /// Twenty small letters.
     pub(super) reference: String,
+    /// Whether Ctrl-C, which a terminal sends to all programs of a command, stays away from the Supabase CLI.
+    is_shielded: bool,
 }
 
 #[derive(Deserialize)]
@@ -54,7 +57,18 @@ impl Platform {
                 "which project? Give --project-ref, or set SUPABASE_URL or SUPABASE_PROJECT_REF".to_owned(),
             )
         })?;
-        Ok(Self { supabase: tools::supabase(project)?, project: project.to_owned(), reference })
+        let supabase = tools::supabase(project)?;
+        Ok(Self { supabase, project: project.to_owned(), reference, is_shielded: false })
+    }
+
+    /// The same, with functions of another folder; what is under way is not ended by Ctrl-C.
+    pub(super) fn deploying_from(&self, project: &Path) -> Self {
+        Self {
+            supabase: self.supabase.clone(),
+            project: project.to_owned(),
+            reference: self.reference.clone(),
+            is_shielded: true,
+        }
     }
 
     /// The deployed functions and their versions.
@@ -84,6 +98,12 @@ impl Platform {
     /// Bundled by the platform, so that no Docker is needed and its absence changes nothing.
     pub(super) fn deploy(&self, function: &str) -> Result<()> {
         self.run(&["functions", "deploy", function, "--use-api", "--yes", &self.remote()])?;
+        Ok(())
+    }
+
+    /// Takes a function away.
+    pub(super) fn delete(&self, function: &str) -> Result<()> {
+        self.run(&["functions", "delete", function, "--yes", &self.remote()])?;
         Ok(())
     }
 
@@ -132,6 +152,9 @@ impl Platform {
         command.args(arguments).arg("--workdir").arg(&self.project).current_dir(&self.project);
         command.env("DO_NOT_TRACK", "1").env("SUPABASE_TELEMETRY_DISABLED", "1").env("NO_COLOR", "1");
         command.envs(environment);
+        if self.is_shielded {
+            command.process_group(0);
+        }
         let output = command.stdin(Stdio::null()).output().context("starting the Supabase CLI")?;
         let said = String::from_utf8_lossy(&output.stderr);
         let asked = arguments.iter().take(2).copied().collect::<Vec<_>>().join(" ");
@@ -168,8 +191,12 @@ mod tests {
 
     #[test]
     fn neither_a_local_stack_nor_another_project_stands_in_for_the_database() {
-        let platform =
-            Platform { supabase: PathBuf::new(), project: PathBuf::new(), reference: "abc".to_owned() };
+        let platform = Platform {
+            supabase: PathBuf::new(),
+            project: PathBuf::new(),
+            reference: "abc".to_owned(),
+            is_shielded: false,
+        };
         let place = |url: Option<&str>| Place {
             environment: url.map(|url| ("SUPABASE_DB_URL".to_owned(), url.to_owned())).into_iter().collect(),
             ..Place::default()

@@ -67,6 +67,14 @@ impl Remote {
         Self::of(settings::at(url, key)?)
     }
 
+    /// The project at this address, of which only [`Remote::open_function`] is asked.
+    ///
+    /// # Errors
+    /// When it is no address.
+    pub(crate) fn without_key(url: &str) -> Result<Self, RemoteError> {
+        Self::of(settings::without_key(url)?)
+    }
+
     fn of(settings: settings::Settings) -> Result<Self, RemoteError> {
         let settings::Settings { url, service, secret } = settings;
         let mut client = reqwest::Client::builder()
@@ -119,6 +127,25 @@ impl Remote {
         self.send(request, key, name).await
     }
 
+    /// Calls a function that checks for itself who asks. Any reply is one, also a refusal.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub(crate) async fn open_function(
+        &self,
+        method: Method,
+        path: &str,
+        headers: HeaderMap,
+        body: &'static str,
+    ) -> Result<Reply, RemoteError> {
+        let url = self.address(&format!("functions/v1/{path}"))?;
+        let mut request = self.client.request(method, url).headers(headers);
+        if !body.is_empty() {
+            request = request.body(body);
+        }
+        self.reply(request, path.split(['?', '/']).next().unwrap_or(path)).await
+    }
+
     fn address(&self, path: &str) -> Result<Url, RemoteError> {
         let base = self.url.as_str().trim_end_matches('/');
         Url::parse(&format!("{base}/{path}"))
@@ -131,15 +158,17 @@ impl Remote {
         key: &Key,
         who: &str,
     ) -> Result<Reply, RemoteError> {
-        let answered = request.timeout(self.answer_within).send().await;
-        let response = answered.map_err(|error| RemoteError::of(&error, &self.url, self.answer_within))?;
-        let reply = reply::read(response, who)
-            .await
-            .map_err(|error| RemoteError::of(&error, &self.url, self.answer_within))?;
+        let reply = self.reply(request, who).await?;
         if reply.status == 401 {
             return Err(RemoteError::KeyRefused { key: key.to_string(), problem: reply.problem() });
         }
         Ok(reply)
+    }
+
+    async fn reply(&self, request: reqwest::RequestBuilder, who: &str) -> Result<Reply, RemoteError> {
+        let failed = |error: reqwest::Error| RemoteError::of(&error, &self.url, self.answer_within);
+        let response = request.timeout(self.answer_within).send().await.map_err(failed)?;
+        reply::read(response, who).await.map_err(failed)
     }
 }
 

@@ -86,6 +86,11 @@ pub(super) fn at(url: &str, key: &str) -> Result<Settings, RemoteError> {
     Ok(Settings { url: address(url)?, service, secret: None })
 }
 
+/// A project by its address alone.
+pub(super) fn without_key(url: &str) -> Result<Settings, RemoteError> {
+    Ok(Settings { url: address(url)?, service: None, secret: None })
+}
+
 fn address(text: &str) -> Result<Url, RemoteError> {
     let url = Url::parse(text.trim()).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     let url = url.filter(|url| url.has_host() && url.username().is_empty() && url.password().is_none());
