@@ -100,7 +100,7 @@ begin
             when answer.status_code is null then coalesce(answer.error_msg, 'no answer in time')
             when answer.status_code >= 400 then left(concat_ws(': ',
                 substring(answer.content from '"code"\s*:\s*"([^"]{1,64})"'),
-                substring(answer.content from '"(?:error|message|msg)"\s*:\s*"([^"]{1,250})')), 320)
+                substring(answer.content from '"(?:error|message|msg)"\s*:\s*"((?:[^"\\]|\\.){1,250})')), 320)
         end,
         run_id = substring(answer.content from '"run_id"\s*:\s*"([^"]{1,64})"')
     from net._http_response as answer

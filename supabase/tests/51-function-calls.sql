@@ -45,11 +45,11 @@ select is(
 -- An answer of 500 and above
 
 select tests.called('broken') as request \gset
-select tests.answered(:request, 503, '{"code":"BOOT_ERROR","message":"Function failed to start"}');
+select tests.answered(:request, 503, '{"code":"BOOT_ERROR","message":"Function \"a\" failed\nto start"}');
 select private.call_function('broken', '{"n": 2}') as next \gset
 select results_eq(
     format('select status_code, error from private.function_calls where request_id = %s', :request),
-    $$ values (503, 'BOOT_ERROR: Function failed to start'::text) $$, 'a failure is written down with its reason'
+    $$ values (503, 'BOOT_ERROR: Function \"a\" failed\nto start'::text) $$, 'a failure is written down with its whole reason, as the JSON has it'
 );
 select results_eq(
     $$ select body, retry_of is not null from private.function_calls where function_name = 'broken' order by id $$,
