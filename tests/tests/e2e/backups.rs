@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use ferry::backup::{Keep, Progress, Store, make, restore, verify};
+use ferry::backup::{Keep, Progress, Store, make, prune, restore, verify};
 use ferry::database::Database;
 use ferry::remote::Place;
 use ferry::stack::{Options, Stack};
@@ -13,8 +13,18 @@ use tokio_postgres::NoTls;
 
 /// A stack with no table of ours, as a new project is.
 async fn empty(story: &str) -> Result<(Stack, Db, Folder)> {
+    empty_with(story, false).await
+}
+
+/// The same, whose default privileges open each new object to the API's roles, or not.
+async fn empty_with(story: &str, permissive_default_privileges: bool) -> Result<(Stack, Db, Folder)> {
     let folder = Folder::new(story)?;
-    let options = Options { functions: false, migrate: false, ..Options::for_tests(project(), &folder.0) };
+    let options = Options {
+        functions: false,
+        migrate: false,
+        permissive_default_privileges,
+        ..Options::for_tests(project(), &folder.0)
+    };
     let stack = Stack::start(options).await?;
     let (client, connection) = tokio_postgres::connect(&stack.db_url(), NoTls).await?;
     tokio::spawn(connection);
@@ -120,7 +130,7 @@ async fn what_is_destroyed_comes_back_on_another_stack() -> Result<()> {
     let folder = Folder::new("folder")?;
     let (store, progress) = (folder.store(), Progress::silent());
 
-    let made = make(&Database::at(&lab.stack.db_url())?, &store, None, &progress).await?;
+    let made = make(&Database::at(&lab.stack.db_url())?, &store, &progress).await?;
     let manifest = &made.manifest;
     assert_eq!(manifest.rows["public.companies"], 200);
     assert_eq!(manifest.rows["auth.users"], 50);
@@ -159,7 +169,7 @@ async fn a_backup_that_was_changed_or_cannot_be_restored_changes_nothing() -> Re
     lab.db().await?.run("insert into public.companies (company_name) values ('A')").await?;
     let folder = Folder::new("damaged")?;
     let (store, progress) = (folder.store(), Progress::silent());
-    let made = make(&Database::at(&lab.stack.db_url())?, &store, None, &progress).await?;
+    let made = make(&Database::at(&lab.stack.db_url())?, &store, &progress).await?;
     lab.stop().await?;
     let name = &made.manifest.name;
     let (stack, db, _state) = empty("damaged-target").await?;
@@ -212,7 +222,7 @@ async fn a_restore_that_is_killed_half_way_leaves_nothing() -> Result<()> {
     )
     .await?;
     let folder = Folder::new("killed")?;
-    let made = make(&Database::at(&stack.db_url())?, &folder.store(), None, &Progress::silent()).await?;
+    let made = make(&Database::at(&stack.db_url())?, &folder.store(), &Progress::silent()).await?;
     stack.stop().await;
 
     let (stack, db, state) = empty("killed-target").await?;
@@ -258,7 +268,7 @@ async fn a_bucket_keeps_backups_through_failures_and_lets_old_ones_go() -> Resul
     let store = Store::open("s3://backups/shop/nightly", None, &place)?;
     let (database, progress) = (Database::at(&lab.stack.db_url())?, Progress::silent());
 
-    let made = make(&database, &store, None, &progress).await?;
+    let made = make(&database, &store, &progress).await?;
     let stats = s3.stats();
     ensure!(stats.parts >= 2, "the large dump goes up in parts: {stats:?}");
     ensure!(stats.failures >= 7 && stats.unsigned == 0, "each PUT failed once: {stats:?}");
@@ -266,9 +276,9 @@ async fn a_bucket_keeps_backups_through_failures_and_lets_old_ones_go() -> Resul
     ensure!(s3.keys().contains(&format!("{prefix}/manifest.json")), "{:?}", s3.keys());
 
     tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-    let second =
-        make(&database, &store, Some("3m".parse::<Keep>().map_err(anyhow::Error::msg)?), &progress).await?;
-    assert_eq!(second.deleted, std::slice::from_ref(&made.manifest.name), "of one month the newest stays");
+    let second = make(&database, &store, &progress).await?;
+    let deleted = prune(&store, "3m".parse::<Keep>().map_err(anyhow::Error::msg)?).await?;
+    assert_eq!(deleted, std::slice::from_ref(&made.manifest.name), "of one month the newest stays");
     assert_eq!(store.list().await?, std::slice::from_ref(&second.manifest.name));
     ensure!(s3.stats().pages >= 2, "the list was read page by page");
     ensure!(!s3.keys().iter().any(|key| key.starts_with(&prefix)), "{:?}", s3.keys());
@@ -285,5 +295,165 @@ async fn a_bucket_keeps_backups_through_failures_and_lets_old_ones_go() -> Resul
     s3.spoil(&format!("shop/nightly/{}/database.dump", second.manifest.name));
     let told = verify(&store, &second.manifest.name, &progress).await.err().context("a byte is wrong")?;
     ensure!(format!("{told:#}").contains("database.dump is damaged"), "{told:#}");
+    ensure!(store.list().await?.is_empty(), "a backup that failed is none to restore or to count with");
+    assert_eq!(store.list_failed().await?, std::slice::from_ref(&second.manifest.name));
     Ok(())
+}
+
+/// Default privileges beyond those of the dashboard.
+const PERMISSIVE: &str = "
+    alter default privileges for role postgres grant usage on schemas to anon;
+    alter default privileges for role postgres grant usage on types to anon with grant option;
+";
+
+/// Grants of each kind, and some that are easily lost.
+const GRANTS: &str = "
+    create role auditor nologin;
+    grant select (id, company_name) on public.companies to auditor with grant option;
+    grant update (company_name) on public.companies to authenticated;
+    create sequence public.invoice_numbers;
+    revoke all on public.invoice_numbers from public, anon, authenticated, service_role;
+    grant usage on public.invoice_numbers to auditor;
+    create table public.sealed (id integer);
+    revoke all on public.sealed from anon, authenticated, service_role, postgres;
+    create type public.colour as enum ('red'); revoke usage on type public.colour from public;
+    create type public.pair as (a integer, b public.colour[]);
+    create function public.paint(variadic shades public.colour[]) returns \"char\" language sql as $$ select 'x'::\"char\" $$;
+    create procedure \"Odd Schema\".\"Odd (call)\"(x \"char\", y bit varying, out z numeric) language sql as $$ select 1 $$;
+    revoke execute on function public.paint from public;
+    create aggregate public.total(integer) (sfunc = int4pl, stype = integer);
+    revoke execute on function public.total(integer) from public;
+    grant usage on schema \"Odd Schema\" to auditor;
+    create materialized view public.names as select company_name from public.companies;
+    grant select on public.names to auditor;
+";
+
+/// The ACL of everything in the project's schemas, one line for each privilege of each role.
+async fn acls(db: &Db) -> Result<Vec<String>> {
+    let query = "with schemas as (select oid from pg_namespace where nspname in ('public', 'private', 'Odd Schema', 'supabase_migrations')),
+        objects as (
+            select 'schema ' || nspname as name, coalesce(nspacl, acldefault('n', nspowner)) as acl
+            from pg_namespace where oid in (select oid from schemas)
+            union all select 'relation ' || oid::regclass, coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::\"char\", relowner))
+            from pg_class where relnamespace in (select oid from schemas) and relkind in ('r', 'p', 'v', 'm', 'S')
+            union all select 'column ' || attrelid::regclass || '.' || attname, attacl
+            from pg_attribute join pg_class on pg_class.oid = attrelid where relnamespace in (select oid from schemas) and attacl is not null
+            union all select 'function ' || oid::regprocedure, coalesce(proacl, acldefault('f', proowner))
+            from pg_proc where pronamespace in (select oid from schemas)
+            union all select 'type ' || oid::regtype, coalesce(typacl, acldefault('T', typowner))
+            from pg_type where typnamespace in (select oid from schemas) and typcategory <> 'A'
+              and not exists (select from pg_class where pg_class.oid = typrelid and relkind <> 'c')
+        )
+        select name || ': ' || privilege_type || ' for ' || coalesce(nullif(grantee, 0)::regrole::text, 'public') || is_grantable as line
+        from objects cross join lateral aclexplode(acl) order by 1";
+    db.rows(query, &[]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_opens_nothing_where_the_default_privileges_are_permissive() -> Result<()> {
+    let lab = Lab::start("backup-grants", &[]).await?;
+    let db = lab.db().await?;
+    db.run(SHOP).await?;
+    db.run(GRANTS).await?;
+    let before = acls(&db).await?;
+    let folder = Folder::new("grants")?;
+    let (store, progress) = (folder.store(), Progress::silent());
+    let made = make(&Database::at(&lab.stack.db_url())?, &store, &progress).await?;
+    drop(db);
+    lab.stop().await?;
+
+    let (stack, db, _state) = empty_with("permissive", true).await?;
+    db.run(PERMISSIVE).await?;
+    let defaults = "select coalesce(string_agg(concat_ws(' ', defaclrole, defaclnamespace, defaclobjtype, defaclacl), ' ' order by oid), '') from pg_default_acl";
+    let defaults_before = db.text(defaults, &[]).await?;
+    let restored =
+        restore(&store, &made.manifest.name, &Database::at(&stack.db_url())?, false, &progress).await?;
+    compare(&before, &acls(&db).await?)?;
+    assert_eq!(db.text(defaults, &[]).await?, defaults_before, "the project's setting is its own");
+    ensure!(restored.missing_roles.is_empty(), "{:?}", restored.missing_roles);
+    let told = restored.differences.join("\n");
+    ensure!(told.contains("only this database has `alter default privileges"), "{told}");
+
+    let api = ironferry_tests::http::Client::new(stack.api_url());
+    let (secret, publishable) = (&stack.keys().secret, &stack.keys().publishable);
+    let ask = async |path: String, key: &str, method: &str| {
+        let headers = [("apikey", key), ("content-type", "application/json")];
+        let body = if method == "GET" { "" } else { "{}" };
+        api.send(method, &format!("/rest/v1/{path}"), &headers, body).await
+    };
+    // The REST server reads the new schema in the background.
+    let started = std::time::Instant::now();
+    let companies = loop {
+        let reply = ask("companies?select=id".to_owned(), secret, "GET").await?;
+        if reply.status != 404 || started.elapsed().as_secs() > 60 {
+            break reply;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
+    assert_eq!((companies.status, companies.json()?.as_array().map(Vec::len)), (200, Some(200)));
+    let tables = "select relname::text from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p', 'v', 'm')";
+    for row in db.rows(tables, &[]).await? {
+        let table: String = row.try_get(0)?;
+        for method in ["GET", "POST"] {
+            let reply = ask(table.clone(), publishable, method).await?;
+            ensure!(reply.status >= 400, "a stranger's {method} of {table} got {}", reply.status);
+        }
+    }
+    let functions = "select distinct proname::text from pg_proc where pronamespace = 'public'::regnamespace and prorettype <> 'trigger'::regtype";
+    for row in db.rows(functions, &[]).await? {
+        let function: String = row.try_get(0)?;
+        let reply = ask(format!("rpc/{function}"), publishable, "POST").await?;
+        ensure!(reply.status >= 400, "a stranger's call of {function} got {}", reply.status);
+    }
+    stack.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_an_extension_that_the_test_cannot_have_is_named_and_the_rest_is_verified() -> Result<()> {
+    let (stack, db, _state) = empty("extension-source").await?;
+    db.run(
+        "create extension citext with schema extensions;
+         create table public.readers (id serial primary key, email extensions.citext unique default 'none');
+         comment on table public.readers is 'read by nobody';
+         create view public.addresses as select email from public.readers;
+         create table public.loans (id integer primary key, reader_id integer references public.readers);
+         create table public.books (id serial primary key, title text);
+         create index on public.books ((title::extensions.citext));
+         create function public.find(email extensions.citext) returns bigint language sql as $$ select count(*) from public.books $$;
+         grant select on public.readers, public.books to authenticated;
+         insert into public.readers (email) values ('A@b.test');
+         insert into public.loans values (1, 1); insert into public.books (title) values ('One'), ('Two');",
+    )
+    .await?;
+    let folder = Folder::new("extension")?;
+    let (store, progress) = (folder.store(), Progress::silent());
+    let made = make(&Database::at(&stack.db_url())?, &store, &progress).await?;
+    drop(db);
+    stack.stop().await;
+    let whole = verify(&store, &made.manifest.name, &progress).await?;
+    assert_eq!(
+        (whole.tables, whole.rows, whole.unverified.len()),
+        (4, 4 + whole_accounts(&made.manifest), 0),
+        "{whole:?}"
+    );
+
+    // As if the extension were one that this machine does not have.
+    let path = Path::new(&made.address).join("manifest.json");
+    let mut manifest: serde_json::Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+    for part in ["extensions", "needs"] {
+        let found = manifest[part].as_object_mut().and_then(|map| map.remove("citext")).context(part)?;
+        manifest[part]["citext_of_elsewhere"] = found;
+    }
+    std::fs::write(&path, manifest.to_string())?;
+    let parts = verify(&store, &made.manifest.name, &progress).await?;
+    assert_eq!((parts.tables, parts.rows), (whole.tables - 1, whole.rows - 1), "{parts:?}");
+    let told = parts.unverified.join("\n");
+    ensure!(told.contains("citext_of_elsewhere") && told.contains("public.readers"), "{told}");
+    Ok(())
+}
+
+/// Rows of Auth's tables.
+fn whole_accounts(manifest: &ferry::backup::Manifest) -> i64 {
+    manifest.rows.iter().filter(|(table, _)| table.starts_with("auth.")).map(|(_, rows)| rows).sum()
 }

@@ -11,8 +11,8 @@ use tokio_postgres::Client;
 use super::manifest::FILE;
 use super::restore::Folder;
 use super::{
-    ACCOUNTS, DATABASE, EXTRAS, FileSum, JOBS, Keep, Manifest, Progress, ROLES, Store, count_rows, keep, run,
-    schemas, server_version, succeeded, texts,
+    ACCOUNTS, DATABASE, EXTRAS, FileSum, GRANTS, JOBS, Keep, Manifest, Needed, PLATFORM, Progress, ROLES,
+    Store, count_rows, grants, keep, run, schemas, server_version, succeeded, texts,
 };
 use crate::database::Database;
 use crate::database::programs::Programs;
@@ -24,21 +24,13 @@ pub struct Made {
     pub manifest: Manifest,
     /// Where it is.
     pub address: String,
-    /// Older ones that the rule let go.
-    pub deleted: Vec<String>,
 }
 
-/// Makes a backup, reads it back, puts it into the store, and deletes what the rule no longer keeps.
+/// Makes a backup, reads it back, and puts it into the store.
 ///
 /// # Errors
-/// When the database cannot be read or the store not written. Then there is no new backup, and none
-/// was deleted.
-pub async fn make(
-    database: &Database,
-    store: &Store,
-    rule: Option<Keep>,
-    progress: &Progress,
-) -> Result<Made> {
+/// When the database cannot be read or the store not written. Then there is no new backup.
+pub async fn make(database: &Database, store: &Store, progress: &Progress) -> Result<Made> {
     let client = database.connect_session().await?;
     client
         .batch_execute("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; begin isolation level repeatable read read only")
@@ -53,7 +45,7 @@ pub async fn make(
     let draft = draft.0.as_path();
     let made = async {
         let mut manifest = describe(&client, database, &programs, server, now).await?;
-        dump(&client, database, &programs, &manifest, draft, progress).await?;
+        dump(&client, database, &programs, &mut manifest, draft, progress).await?;
         let tables = texts(&client, include_str!("sql/tables.sql"), &[&manifest.schemas]).await?;
         manifest.rows = count_rows(&client, &tables, progress).await?;
         client.batch_execute("rollback").await?;
@@ -64,17 +56,21 @@ pub async fn make(
     let made = made.await;
     progress.clear();
     let manifest = made?;
+    Ok(Made { address: store.address(&manifest.name), manifest })
+}
+
+/// Deletes the backups that the rule no longer keeps, and returns their names. To be called once the newest backup
+/// has passed its verification.
+///
+/// # Errors
+/// When the store cannot be listed, or a backup cannot be deleted.
+pub async fn prune(store: &Store, rule: Keep) -> Result<Vec<String>> {
     let mut deleted = Vec::new();
-    if let Some(rule) = rule {
-        for name in rule.superfluous(&store.list().await?) {
-            store
-                .delete(&name)
-                .await
-                .with_context(|| format!("the backup was made; deleting the old {name}"))?;
-            deleted.push(name);
-        }
+    for name in rule.superfluous(&store.list().await?) {
+        store.delete(&name).await.with_context(|| format!("the backup was made; deleting the old {name}"))?;
+        deleted.push(name);
     }
-    Ok(Made { address: store.address(&manifest.name), manifest, deleted })
+    Ok(deleted)
 }
 
 async fn describe(
@@ -114,11 +110,18 @@ async fn describe(
         rows: BTreeMap::new(),
         vault_secrets: Vec::new(),
         not_in_it: Vec::new(),
+        default_privileges: grants::default_privileges(client).await?,
+        needs: BTreeMap::new(),
         jobs: 0,
         migration: None,
         files: BTreeMap::new(),
     };
     manifest.not_in_it = texts(client, include_str!("sql/not_in_it.sql"), &[&manifest.schemas]).await?;
+    for row in client.query(include_str!("sql/needs.sql"), &[&manifest.schemas]).await? {
+        let needed: &mut Needed = manifest.needs.entry(row.try_get("extension")?).or_default();
+        needed.objects.push((row.try_get("class_id")?, row.try_get("object_id")?));
+        needed.tables.extend(row.try_get::<_, Option<String>>("table_name")?);
+    }
     if there.try_get(0)? {
         let names = "select name from vault.secrets where name is not null order by name";
         manifest.vault_secrets = texts(client, names, &[]).await?;
@@ -139,7 +142,7 @@ async fn dump(
     client: &Client,
     database: &Database,
     programs: &Programs,
-    manifest: &Manifest,
+    manifest: &mut Manifest,
     draft: &Path,
     progress: &Progress,
 ) -> Result<()> {
@@ -167,6 +170,14 @@ async fn dump(
     );
     done += pg_dump(programs, database, &accounts, done, tables, progress).await?;
     progress.show(done, tables, "tables");
+    let platform = platform_arguments(client, arguments(PLATFORM)).await?;
+    if let Err(error) = pg_dump(programs, database, &platform, done, tables, progress).await {
+        // The rows do not depend on it: only the test of the backup does.
+        let _ = std::fs::remove_file(draft.join(PLATFORM));
+        manifest.not_in_it.push(format!("definitions of the platform's tables: {error:#}"));
+    }
+    let found = grants::read(client, &manifest.schemas).await?;
+    std::fs::write(draft.join(GRANTS), serde_json::to_vec(&found)?)?;
 
     let lines = |statements: Vec<String>| {
         statements.into_iter().map(|statement| statement + "\n").collect::<String>()
@@ -179,6 +190,16 @@ async fn dump(
     let jobs =
         if manifest.jobs > 0 { texts(client, include_str!("sql/jobs.sql"), &[]).await? } else { Vec::new() };
     Ok(std::fs::write(draft.join(JOBS), lines(jobs))?)
+}
+
+/// Dumps the definitions of the platform's tables, so that a test can restore accounts and references to them.
+async fn platform_arguments(client: &Client, mut arguments: Vec<String>) -> Result<Vec<String>> {
+    let schemas = texts(client, include_str!("sql/platform_schemas.sql"), &[]).await?;
+    let unreadable = texts(client, include_str!("sql/unreadable.sql"), &[&schemas]).await?;
+    arguments.push("--schema-only".to_owned());
+    arguments.extend(schemas.iter().map(|schema| format!("--schema={schema}")));
+    arguments.extend(unreadable.iter().map(|table| format!("--exclude-table={table}")));
+    Ok(arguments)
 }
 
 /// Runs pg_dump, and counts the tables as it tells of them.
@@ -226,8 +247,11 @@ async fn finish(programs: &Programs, manifest: &mut Manifest, draft: &Path) -> R
         "the dump has the rows of {tables} tables, and the database has {}",
         manifest.rows.len()
     );
-    for file in [DATABASE, ACCOUNTS, ROLES, JOBS, EXTRAS] {
-        manifest.files.insert(file.to_owned(), FileSum::of(&draft.join(file)).await?);
+    for file in [DATABASE, ACCOUNTS, PLATFORM, GRANTS, ROLES, JOBS, EXTRAS] {
+        let path = draft.join(file);
+        if file != PLATFORM || path.exists() {
+            manifest.files.insert(file.to_owned(), FileSum::of(&path).await?);
+        }
     }
     Ok(std::fs::write(draft.join(FILE), serde_json::to_vec_pretty(manifest)?)?)
 }

@@ -8,10 +8,12 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tokio::io::AsyncReadExt as _;
 
+use super::DefaultPrivilege;
+
 /// The name of its file.
 pub(super) const FILE: &str = "manifest.json";
-/// Raised when an older `ferry` could not read it.
-const FORMAT: u32 = 1;
+/// Raised with each change that older or newer backups cannot follow.
+const FORMAT: u32 = 2;
 
 /// `manifest.json` of a backup. Holds no secret.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,14 +41,26 @@ pub struct Manifest {
     /// Names of the Vault's secrets. Their values are in no backup.
     pub vault_secrets: Vec<String>,
     /// What else the database has and the backup has not, in words.
-    #[serde(default)]
     pub not_in_it: Vec<String>,
+    /// The default privileges of the project's roles.
+    pub default_privileges: Vec<DefaultPrivilege>,
+    /// What cannot be made without an extension, by extension.
+    pub needs: BTreeMap<String, Needed>,
     /// How many jobs of pg_cron there are.
     pub jobs: u64,
     /// The newest migration, where there is a list of them.
     pub migration: Option<String>,
     /// The files of the backup, but this one.
     pub files: BTreeMap<String, FileSum>,
+}
+
+/// Objects that cannot be made without an extension.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Needed {
+    /// Catalog and object, as the list of the dump numbers them.
+    pub objects: Vec<(u32, u32)>,
+    /// The tables among them.
+    pub tables: Vec<String>,
 }
 
 /// A file, so that a change to it is noticed.
@@ -68,6 +82,11 @@ impl Manifest {
         self.rows.values().sum()
     }
 
+    /// The major version of the server that it was made on.
+    pub(super) fn server_major(&self) -> u32 {
+        self.server.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0)
+    }
+
     /// Bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.files.values().map(|file| file.bytes).sum()
@@ -81,11 +100,18 @@ impl Manifest {
     }
 
     pub(super) fn parse(text: &[u8]) -> Result<Self> {
-        let manifest: Self = serde_json::from_slice(text)?;
-        if manifest.format > FORMAT {
-            bail!("a newer ferry made it; this one reads format {FORMAT}, it is {}", manifest.format);
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
         }
-        Ok(manifest)
+        let format = serde_json::from_slice::<Head>(text)?.format;
+        if format != FORMAT {
+            let age = if format > FORMAT { "a newer" } else { "an older" };
+            bail!(
+                "{age} ferry made the backup: its format is {format}, and this ferry reads format {FORMAT}"
+            );
+        }
+        Ok(serde_json::from_slice(text)?)
     }
 
     /// Compares each file with its checksum.

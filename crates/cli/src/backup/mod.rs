@@ -1,23 +1,27 @@
 //! Backups of a project's database: made, kept, and restored.
 //!
-//! `make` dumps, `restore` brings back, `manifest` is what a backup says of itself, `store` where
-//! backups are and `keep` how long. A backup is a folder:
+//! `make` dumps, `restore` brings back, `verify` restores for a test, `grants` compares who may do what, `manifest` is
+//! what a backup says of itself, `store` where backups are and `keep` how long. A backup is a folder:
 //!
 //! | file | what it holds |
 //! |---|---|
 //! | `database.dump` | the project's own schemas, pg_dump's custom format, compressed |
 //! | `accounts.dump` | the rows of schema `auth`: the platform makes the tables |
+//! | `platform.dump` | the definitions of the platform's tables, for a restore that is a test |
+//! | `grants.json` | who may do what with the objects of `database.dump` |
 //! | `roles.sql` | roles that the project made, without passwords |
 //! | `jobs.sql` | the jobs of pg_cron |
 //! | `extras.sql` | triggers, policies and publications on the platform's tables |
 //! | `manifest.json` | checksums, versions, rows by table, names of the Vault's secrets |
 
+mod grants;
 mod keep;
 mod make;
 mod manifest;
 mod progress;
 mod restore;
 mod store;
+mod verify;
 
 use std::process::{ExitStatus, Stdio};
 
@@ -25,16 +29,20 @@ use anyhow::{Context as _, Result, bail};
 use tokio::process::Command;
 use tokio_postgres::Client;
 
+pub use grants::DefaultPrivilege;
 pub use keep::Keep;
-pub use make::{Made, make};
-pub use manifest::{FileSum, Manifest};
+pub use make::{Made, make, prune};
+pub use manifest::{FileSum, Manifest, Needed};
 pub use progress::Progress;
 pub(crate) use restore::Psql;
-pub use restore::{Restored, Verified, restore, verify};
+pub use restore::{Restored, restore};
 pub use store::Store;
+pub use verify::{Verified, verify};
 
 const DATABASE: &str = "database.dump";
 const ACCOUNTS: &str = "accounts.dump";
+const PLATFORM: &str = "platform.dump";
+const GRANTS: &str = "grants.json";
 const ROLES: &str = "roles.sql";
 const JOBS: &str = "jobs.sql";
 const EXTRAS: &str = "extras.sql";

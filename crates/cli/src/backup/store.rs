@@ -15,6 +15,8 @@ use super::manifest::{FILE, Manifest};
 use super::progress::Progress;
 use crate::remote::{Place, RemoteError, Variables};
 
+/// The file that marks a backup as failed. It holds the reason.
+const FAILED: &str = "failed.txt";
 /// Larger files go up in parts of this size; S3 wants 5 MiB at the least.
 const PART: usize = 8 << 20;
 /// Parts on their way at once: no more than that is held in memory.
@@ -109,11 +111,27 @@ impl Store {
         }
     }
 
-    /// The names of the whole backups, the newest first.
+    /// The names of the whole backups that did not fail their verification, the newest first.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub async fn list(&self) -> Result<Vec<String>> {
+        let failed = self.names_with(FAILED).await?;
+        let mut names = self.names_with(FILE).await?;
+        names.retain(|name| !failed.contains(name));
+        Ok(names)
+    }
+
+    /// The names of the backups that failed their verification, the newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list_failed(&self) -> Result<Vec<String>> {
+        self.names_with(FAILED).await
+    }
+
+    /// The names of the backups that have a file of this name, the newest first.
+    async fn names_with(&self, wanted: &str) -> Result<Vec<String>> {
         let mut names = BTreeSet::new();
         match self {
             Self::Folder(folder) => {
@@ -121,7 +139,7 @@ impl Store {
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
                     other => other.with_context(|| format!("reading {}", folder.display()))?,
                 };
-                let whole = entries.flatten().filter(|entry| entry.path().join(FILE).is_file());
+                let whole = entries.flatten().filter(|entry| entry.path().join(wanted).is_file());
                 names.extend(whole.filter_map(|entry| entry.file_name().into_string().ok()));
             }
             Self::S3 { bucket, prefix, url } => {
@@ -130,7 +148,7 @@ impl Store {
                     let object = object.with_context(|| format!("listing {url}"))?;
                     let parts: Vec<_> = object.location.prefix_match(prefix).into_iter().flatten().collect();
                     if let [name, file] = &parts[..]
-                        && file.as_ref() == FILE
+                        && file.as_ref() == wanted
                     {
                         names.insert(name.as_ref().to_owned());
                     }
@@ -220,6 +238,20 @@ impl Store {
                 }
                 progress.clear();
                 Ok(target)
+            }
+        }
+    }
+
+    /// Notes that a backup failed its verification, with the reason. From then on it stands in for no other backup.
+    pub(super) async fn mark_failed(&self, name: &str, reason: &str) -> Result<()> {
+        let marking = || format!("marking {} as failed: {}", self.address(name), reason.trim_end());
+        match self {
+            Self::Folder(folder) => {
+                std::fs::write(folder.join(name).join(FAILED), reason).with_context(marking)
+            }
+            Self::S3 { bucket, prefix, .. } => {
+                let key = prefix.child(name).child(FAILED);
+                bucket.put(&key, reason.to_owned().into()).await.map(drop).with_context(marking)
             }
         }
     }

@@ -61,12 +61,13 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
                 json!({
                     "backup": name, "database": database.to_string(), "tables": manifest.rows.len(), "rows": manifest.row_count(),
                     "jobs": manifest.jobs, "jobs_run": restored.jobs_run, "missing_secrets": restored.missing_secrets,
+                    "missing_roles": restored.missing_roles, "differences": restored.differences,
                 })
             ));
             return Ok(ExitCode::SUCCESS);
         }
         paint::line(format!(
-            "{} {name} of {}: {} rows of {} tables, counted",
+            "{} {name} of {}: {} rows of {} tables, counted, with the grants of the backup",
             paint::good("ok"),
             manifest.made_at,
             manifest.row_count(),
@@ -77,6 +78,16 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
                 "   {} jobs are switched off. When this database shall act: select cron.alter_job(jobid, active := true) from cron.job;",
                 manifest.jobs
             ));
+        }
+        for role in &restored.missing_roles {
+            let role = paint::harmless(role);
+            paint::line(paint::warn(format!(
+                "   this database lacks the role {role}, so nothing was granted to it"
+            )));
+        }
+        for difference in &restored.differences {
+            let difference = paint::harmless(difference);
+            paint::line(paint::warn(format!("   other default privileges: {difference}")));
         }
         for secret in &restored.missing_secrets {
             let name = secret.replace('\'', "''");

@@ -80,6 +80,11 @@ impl Scratch {
         self.postgres.url("postgres")
     }
 
+    /// The database as its superuser.
+    pub(crate) fn admin_url(&self) -> String {
+        self.postgres.url("supabase_admin")
+    }
+
     /// Ends the server and removes all of it.
     pub(crate) async fn stop(mut self) {
         self.interrupt();
