@@ -34,6 +34,9 @@ create table sales."Odd Name" (at date not null, amount numeric) partition by ra
 create table sales.year_2025 partition of sales."Odd Name" for values from ('2025-01-01') to ('2026-01-01');
 create materialized view sales.totals as select sum(amount) from sales."Odd Name";
 create view public.sold as select * from public.cars where state = 'sold';
+create function public.count_cars(email public.citext, shades public.state[]) returns bigint language sql security definer
+    as $$ select count(*) from public.cars $$;
+create function public.owner_of(car public.cars) returns uuid language sql as $$ select car.owner_id $$;
 create role shop_clerk nologin;
 alter table public.cars enable row level security;
 create policy "clerks see cars" on public.cars for select to shop_clerk using (true);
@@ -45,6 +48,30 @@ update public.owners set favourite = (select min(id) from public.cars);
 insert into sales."Odd Name" select '2025-06-01', n from generate_series(1, 100) n;
 refresh materialized view sales.totals;
 "#;
+
+/// Default privileges beyond those of the dashboard's "default privileges for new entities".
+const PERMISSIVE: &str = "
+    alter default privileges grant usage on schemas to anon;
+    alter default privileges grant usage on types to anon;
+";
+
+/// Each privilege that one of the API's roles, or everybody, was given on what was imported: `anon SELECT cars`.
+async fn grants(client: &Client) -> Result<Vec<String>> {
+    let query = "with objects as (
+            select relname as name, relacl as acl from pg_class
+            where relnamespace in ('public'::regnamespace, 'sales'::regnamespace) and relkind in ('r', 'p', 'v', 'm', 'S')
+            union all select proname, coalesce(proacl, acldefault('f', proowner)) from pg_proc
+            where pronamespace in ('public'::regnamespace, 'sales'::regnamespace)
+            union all select typname, typacl from pg_type where typname in ('state', 'percent')
+            union all select nspname, nspacl from pg_namespace where nspname = 'sales'
+        )
+        select concat_ws(' ', coalesce(nullif(grantee, 0)::regrole::text, 'public'), privilege_type, name) as line
+        from objects cross join lateral aclexplode(acl)
+        where grantee in (0, 'anon'::regrole, 'authenticated'::regrole, 'service_role'::regrole) and name <> 'things'
+          and not (grantee = 0 and name in ('state', 'percent'))
+        order by 1";
+    client.query(query, &[]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
 
 /// The rows of the tables, by their content.
 async fn sums(client: &Client) -> Result<Vec<String>> {
@@ -84,7 +111,7 @@ fn migrations(project: &Path) -> Vec<String> {
 async fn a_foreign_database_arrives_with_its_rows_and_its_migration_can_be_applied_elsewhere() -> Result<()> {
     let Some(options) = project::options()? else { return Ok(()) };
     let folder = Folder(options.project.clone());
-    let options = Options { functions: false, ..options };
+    let options = Options { functions: false, permissive_default_privileges: true, ..options };
     let stack = Stack::start(options.clone()).await?;
     let target = connect(&stack.db_url()).await?;
     target.batch_execute("create database old").await?;
@@ -100,6 +127,7 @@ async fn a_foreign_database_arrives_with_its_rows_and_its_migration_can_be_appli
     assert!(unasked.line("public.cars").ends_with("300"), "the plan is shown first");
     assert_eq!(migrations(&folder.0).len(), 1, "and nothing is done");
 
+    target.batch_execute(PERMISSIVE).await?;
     let ran = import(&folder.0, &environment, &["--yes", "--json", "--name", "old_shop"]).await;
     assert_eq!(ran.code, 0, "{ran:?}");
     let told = ran.json();
@@ -107,6 +135,15 @@ async fn a_foreign_database_arrives_with_its_rows_and_its_migration_can_be_appli
         (told["rows"].as_i64(), told["tables"]["sales.year_2025"].as_i64()),
         (Some(1_000), Some(100)),
         "{told:#}"
+    );
+    assert_eq!(grants(&target).await?, [""; 0], "the default privileges open nothing");
+    assert_eq!(told["access"], "Grants nothing to anon, authenticated, service_role.");
+    let migration = std::fs::read_to_string(told["migration"].as_str().expect("a path"))?;
+    assert!(
+        migration
+            .lines()
+            .take(3)
+            .any(|line| line == "-- Grants nothing to anon, authenticated, service_role.")
     );
     let left_out = told["left_out"].to_string();
     for thing in ["schema auth", "grants", "roles", "role shop_clerk"] {
@@ -134,6 +171,43 @@ async fn a_foreign_database_arrives_with_its_rows_and_its_migration_can_be_appli
     let fresh = connect(&stack.db_url()).await?;
     assert_eq!(fresh.query_one("select count(*) from public.sold", &[]).await?.get::<_, i64>(0), 0);
     fresh.batch_execute("insert into public.owners (email) values ('a@b.test')").await?;
+    assert_eq!(grants(&fresh).await?, [""; 0], "nor does the migration elsewhere");
+    stack.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_grants_what_was_asked_for_and_to_nobody_else() -> Result<()> {
+    let Some(options) = project::options()? else { return Ok(()) };
+    let folder = Folder(options.project.clone());
+    let options = Options { functions: false, permissive_default_privileges: true, ..options };
+    let stack = Stack::start(options).await?;
+    let target = connect(&stack.db_url()).await?;
+    target.batch_execute(PERMISSIVE).await?;
+    target.batch_execute("create database old").await?;
+    let url = stack.db_url();
+    let old_url = format!("{}/old", url.strip_suffix("/postgres").expect("a URL"));
+    let old = connect(&old_url).await?;
+    old.batch_execute(
+        "create schema sales; create table sales.cars (id serial); create function sales.rate() returns integer language sql as 'select 1'",
+    )
+    .await?;
+    let environment = [("OLD_URL", &*old_url), ("DATABASE_URL", &*url)];
+    let ran = import(&folder.0, &environment, &["--yes", "--grant-to", "authenticated,nobody"]).await;
+    assert_eq!(ran.code, 2, "{ran:?}");
+    let ran = import(&folder.0, &environment, &["--yes", "--grant-to", "authenticated"]).await;
+    assert_eq!(ran.code, 0, "{ran:?}");
+    assert!(ran.out.contains("to authenticated, and nothing to anon, service_role."), "{ran:?}");
+    let wanted = [
+        "DELETE cars",
+        "EXECUTE rate",
+        "INSERT cars",
+        "SELECT cars",
+        "UPDATE cars",
+        "USAGE cars_id_seq",
+        "USAGE sales",
+    ];
+    assert_eq!(grants(&target).await?, wanted.map(|privilege| format!("authenticated {privilege}")));
     stack.stop().await;
     Ok(())
 }

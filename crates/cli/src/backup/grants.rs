@@ -60,6 +60,14 @@ pub(crate) async fn read(client: &Client, schemas: &[String]) -> Result<Vec<Gran
     Ok(grants)
 }
 
+/// Reads the project's own objects in these schemas: `table public.companies`.
+pub(crate) async fn objects(client: &Client, schemas: &[String]) -> Result<Vec<String>> {
+    let query = format!(
+        "select object from ({FOUND}) as found where verb = 'object' and membership = 'own' order by object"
+    );
+    texts(client, &query, &[&schemas]).await
+}
+
 /// Reads the default privileges of the roles that this connection may act as.
 pub(super) async fn default_privileges(client: &Client) -> Result<Vec<DefaultPrivilege>> {
     let rows = client

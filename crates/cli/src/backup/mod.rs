@@ -14,7 +14,7 @@
 //! | `extras.sql` | triggers, policies and publications on the platform's tables |
 //! | `manifest.json` | checksums, versions, rows by table, names of the Vault's secrets |
 
-mod grants;
+pub(crate) mod grants;
 mod keep;
 mod make;
 mod manifest;

@@ -4,6 +4,7 @@
 //! [`Import::plan`] looks and changes nothing; [`Import::write`] writes the migration;
 //! [`Import::load`] applies it with the rows in between, where no key or trigger hinders them.
 
+mod access;
 mod rewrite;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,8 @@ use tokio_postgres::Client;
 use crate::backup::{Progress, Psql, count_rows, run, schemas, server_version, texts};
 use crate::database::Database;
 use crate::database::programs::Programs;
+use access::Access;
+pub use access::ApiRole;
 use rewrite::Member;
 
 /// An import that is prepared. The source shows one moment as long as this lives.
@@ -32,16 +35,23 @@ pub struct Import {
     pub extensions: Vec<String>,
     /// What stays behind, in words.
     pub left_out: Vec<String>,
+    access: Access,
     before_rows: String,
     after_rows: String,
 }
 
 impl Import {
-    /// Looks at a source, and whether the target can take it.
+    /// Looks at a source, and whether the target can take it. Of the API's roles, only those in `granted` get any
+    /// privilege.
     ///
     /// # Errors
     /// When one of them cannot be read, the target has a table of the same name, or lacks an extension.
-    pub async fn plan(source: &Database, target: &Database, progress: &Progress) -> Result<Self> {
+    pub async fn plan(
+        source: &Database,
+        target: &Database,
+        granted: &[ApiRole],
+        progress: &Progress,
+    ) -> Result<Self> {
         let client = source.connect_session().await?;
         client
             .batch_execute("set statement_timeout = 0; set idle_in_transaction_session_timeout = 0; begin isolation level repeatable read read only")
@@ -71,10 +81,11 @@ impl Import {
             rows,
             extensions: extensions.keys().cloned().collect(),
             left_out,
+            access: Access::new(granted),
             before_rows: String::new(),
             after_rows: String::new(),
         };
-        import.read_schema(&extensions).await?;
+        import.read_schema(&extensions, &receiver).await?;
         Ok(import)
     }
 
@@ -83,7 +94,7 @@ impl Import {
         self.rows.values().sum()
     }
 
-    async fn read_schema(&mut self, extensions: &BTreeMap<String, String>) -> Result<()> {
+    async fn read_schema(&mut self, extensions: &BTreeMap<String, String>, receiver: &Client) -> Result<()> {
         let found = self.client.query(include_str!("sql/extension_members.sql"), &[&self.schemas]).await?;
         let mut members = Vec::new();
         for row in found {
@@ -115,6 +126,8 @@ impl Import {
         for table in self.rows.keys() {
             let _ = writeln!(after, "alter table {table} enable row level security;");
         }
+        self.access.read(&self.client, receiver, &self.schemas, &members).await?;
+        after += &self.access.statements();
         after += "reset search_path;\nreset check_function_bodies;\nnotify pgrst, 'reload schema';\n";
         (self.before_rows, self.after_rows) = (before, after);
         Ok(())
@@ -167,10 +180,11 @@ impl Import {
             name: name.to_owned(),
         };
         let head = format!(
-            "-- Taken from {} by `ferry db import`: {} tables of the schemas {}.\n\n",
+            "-- Taken from {} by `ferry db import`: {} tables of the schemas {}.\n-- {}\n\n",
             self.source,
             self.rows.len(),
-            self.schemas.join(", ")
+            self.schemas.join(", "),
+            self.access.summary()
         );
         std::fs::write(&migration.draft, format!("{head}{}\n{}", self.before_rows, self.after_rows))
             .with_context(|| format!("writing {}", migration.draft.display()))?;
@@ -205,11 +219,16 @@ impl Import {
         psql.end(poured).await
     }
 
-    /// Counts what arrived.
+    /// Tells in a sentence which of the API's roles get privileges.
+    pub fn access_summary(&self) -> String {
+        self.access.summary()
+    }
+
+    /// Counts what arrived, and compares what the API's roles may do with it.
     ///
     /// # Errors
-    /// When the target cannot be asked, or has other rows than the source.
-    pub async fn count(&self, target: &Database, progress: &Progress) -> Result<()> {
+    /// When the target cannot be asked, has other rows than the source, or grants what was not asked for.
+    pub async fn check(&self, target: &Database, progress: &Progress) -> Result<()> {
         let receiver = target.connect_session().await?;
         receiver.batch_execute("set statement_timeout = 0; analyze").await?;
         let tables: Vec<String> = self.rows.keys().cloned().collect();
@@ -218,7 +237,7 @@ impl Import {
             let arrived = found.get(table).copied().unwrap_or(0);
             ensure!(arrived == *rows, "{table} has {arrived} rows, and the source {rows}");
         }
-        Ok(())
+        self.access.check(&receiver, &self.schemas).await
     }
 }
 

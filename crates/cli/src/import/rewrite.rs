@@ -62,10 +62,12 @@ pub(super) fn statements(dump: &str, members: &[Member]) -> String {
         }
         text.push('\n');
     }
-    for member in members {
-        text = replace_name(&text, &member.name, &member.becomes);
-    }
-    text.trim().to_owned() + "\n"
+    rename(&text, members).trim().to_owned() + "\n"
+}
+
+/// Names the members of extensions as they will be named.
+pub(super) fn rename(text: &str, members: &[Member]) -> String {
+    members.iter().fold(text.to_owned(), |text, member| replace_name(&text, &member.name, &member.becomes))
 }
 
 /// In which quotes a line ends.

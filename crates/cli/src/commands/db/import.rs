@@ -10,7 +10,7 @@ use crate::backup::Progress;
 use crate::commands::table::{Column, Table};
 use crate::commands::{Misuse, paint};
 use crate::database::{Database, Target};
-use crate::import::Import;
+use crate::import::{ApiRole, Import};
 use crate::interrupt::unless_interrupted;
 use crate::remote::{Place, block_on};
 
@@ -18,15 +18,21 @@ use crate::remote::{Place, block_on};
 #[command(after_help = "Examples:
   ferry db import env:OLD_DATABASE_URL --local
   PGPASSWORD=… ferry db import postgresql://shop@old.example.com/shop --yes
+  ferry db import env:OLD_DATABASE_URL --grant-to authenticated,service_role
 
 The source is read, in one transaction, and never written. The target gets schema and rows in one transaction:
-all or nothing. The migration is written into supabase/migrations and recorded as applied.")]
+all or nothing. The migration is written into supabase/migrations and recorded as applied. Whatever the project's
+default privileges are, the API's roles can do nothing with what is imported unless --grant-to names them.")]
 pub(in crate::commands) struct Arguments {
     /// The source: postgresql://user@host/name without a password, or env:NAME for a variable that holds a URL
     source: String,
     /// What the migration is called
     #[arg(long, value_name = "NAME", default_value = "import", value_parser = name)]
     name: String,
+    /// Grant tables, sequences and functions to these roles of the API [default: none]. Row level security stays on
+    /// for every table; views and `security definer` functions pass by it
+    #[arg(long, value_name = "ROLES", value_enum, value_delimiter = ',')]
+    grant_to: Vec<ApiRole>,
     /// Only write the migration; apply nothing and take no rows
     #[arg(long)]
     schema_only: bool,
@@ -57,7 +63,7 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
     let target = Database::find(&arguments.target, place)?;
     let progress = Progress::on_terminal();
     block_on(async {
-        let import = Import::plan(&source, &target, &progress).await?;
+        let import = Import::plan(&source, &target, &arguments.grant_to, &progress).await?;
         if !arguments.json {
             print(&import, &source, &target);
         }
@@ -75,8 +81,8 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
         };
         let migration = unless_interrupted(taking).await?;
         if !arguments.schema_only {
-            let counted = import.count(&target, &progress).await;
-            counted.with_context(|| format!("{target} has taken all, as {}", migration.display()))?;
+            let checked = import.check(&target, &progress).await;
+            checked.with_context(|| format!("{target} has taken all, as {}", migration.display()))?;
         }
         if arguments.json {
             paint::line(format!(
@@ -84,6 +90,7 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
                 json!({
                     "migration": migration, "loaded": !arguments.schema_only, "schemas": import.schemas, "tables": import.rows,
                     "rows": import.row_count(), "extensions": import.extensions, "left_out": import.left_out,
+                    "access": import.access_summary(),
                 })
             ));
         } else {
@@ -95,9 +102,10 @@ pub(super) fn run(arguments: &Arguments, place: &Place) -> Result<ExitCode> {
                     import.rows.len()
                 ));
             }
-            paint::line(
-                "   Every table has row level security and no grants: say who may see what, then `ferry inspect rls`.",
-            );
+            paint::line(format!(
+                "   {} Every table has row level security: say who may see what, then `ferry inspect rls`.",
+                import.access_summary()
+            ));
         }
         Ok(ExitCode::SUCCESS)
     })
@@ -113,6 +121,7 @@ fn print(import: &Import, source: &Database, target: &Database) {
     if !import.extensions.is_empty() {
         paint::line(format!("Extensions: {}", import.extensions.join(", ")));
     }
+    paint::line(import.access_summary());
     paint::line(paint::bold("What stays behind"));
     for thing in &import.left_out {
         paint::line(format!("  {}", paint::harmless(thing)));

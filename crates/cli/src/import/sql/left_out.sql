@@ -13,7 +13,7 @@ select what from (
       and rolname not in ('anon', 'authenticated', 'service_role', 'authenticator', 'dashboard_user', 'pgbouncer', 'cron_owner', 'postgres')
     having count(*) > 0
     union all
-    select 4, 'owners and grants: everything will belong to the role that imports, and the API will see nothing until it is granted'
+    select 4, 'owners and grants: everything will belong to the role that imports'
     union all
     select 5, 'event trigger ' || evtname from pg_catalog.pg_event_trigger
     where not exists (select from pg_catalog.pg_depend where classid = 'pg_catalog.pg_event_trigger'::regclass and objid = pg_event_trigger.oid and deptype = 'e')
