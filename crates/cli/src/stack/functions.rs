@@ -8,37 +8,45 @@ use rustix::process::Signal;
 use serde_json::json;
 
 use super::config::{Function, parse_env};
-use super::files::write_if_changed;
+use super::files::{make_folder, write_if_changed};
 use super::keys::Keys;
 use super::process::Spec;
+use super::secrets;
+use super::worker::WorkerFolder;
 
-/// What the hosted runtime has and Deno has not. Work that is handed over goes on after the reply
-/// by itself here; the hosted runtime would have to be told. Before a worker ends it hears of it
-/// (`beforeunload`), and what it hands over then is waited for. A worker that a newer one has replaced
-/// (SIGUSR2) finishes its work first.
-const PRELUDE: &str = r#"const left = new Set();
-globalThis.EdgeRuntime ??= {
-  waitUntil(work) {
-    const kept = Promise.resolve(work).catch((error) => console.error(error)).then(() => left.delete(kept));
-    left.add(kept);
-  },
-};
-const end = async () => {
-  dispatchEvent(new CustomEvent("beforeunload", { detail: { reason: "termination" } }));
-  await Promise.all(left);
-  Deno.exit(0);
-};
-Deno.addSignalListener("SIGTERM", () => {
-  left.clear();
-  end();
-});
-Deno.addSignalListener("SIGUSR2", async () => {
-  while (left.size > 0) await Promise.all(left);
-  await end();
-});
-"#;
+/// What makes Deno behave as the hosted runtime; `prelude.ts` is loaded before each function.
+const RUNTIME: [(&str, &str); 11] = [
+    ("prelude.ts", include_str!("runtime/prelude.ts")),
+    ("calls.ts", include_str!("runtime/calls.ts")),
+    ("ending.ts", include_str!("runtime/ending.ts")),
+    ("env.ts", include_str!("runtime/env.ts")),
+    ("files.ts", include_str!("runtime/files.ts")),
+    ("globals.ts", include_str!("runtime/globals.ts")),
+    ("host.ts", include_str!("runtime/host.ts")),
+    ("node.ts", include_str!("runtime/node.ts")),
+    ("serve.ts", include_str!("runtime/serve.ts")),
+    ("start.ts", include_str!("runtime/start.ts")),
+    ("system.ts", include_str!("runtime/system.ts")),
+];
 
-/// What a worker hands over when it ends may have to wait for a busy database.
+/// How many calls from function to function the hosted platform allows each trace.
+pub(crate) const CALLS_PER_MINUTE: u32 = 5_000;
+
+/// What Deno needs of our own environment. The function does not see it.
+const DENOS_OWN: [&str; 10] = [
+    "HOME",
+    "PATH",
+    "DENO_DIR",
+    "DENO_TLS_CA_STORE",
+    "DENO_CERT",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "NPM_CONFIG_REGISTRY",
+    "JSR_URL",
+];
+
+/// How long a worker that is told to end may be busy with something that it cannot interrupt.
 const ENDS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the token manager seals with.
@@ -81,6 +89,7 @@ pub(crate) fn environment(
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(error).with_context(|| format!("reading {}", file.display())),
     };
+    secrets::check(&file, &from_file)?;
     let mut environment: Vec<(String, String)> = Vec::new();
     let layers =
         made_up.map(owned).into_iter().chain(from_file).chain(platform.map(owned)).chain(extra.to_vec());
@@ -91,30 +100,47 @@ pub(crate) fn environment(
     Ok(environment)
 }
 
-/// Writes the script that every function loads first.
+/// Writes the scripts that every function loads first, and names the one to load.
 pub(crate) fn write_prelude(state: &Path) -> Result<PathBuf> {
-    let path = state.join("edge-runtime.js");
-    write_if_changed(&path, PRELUDE)?;
-    Ok(path)
+    let folder = state.join("runtime");
+    make_folder(&folder)?;
+    for (name, text) in RUNTIME {
+        write_if_changed(&folder.join(name), text)?;
+    }
+    Ok(folder.join(RUNTIME[0].0))
 }
 
-/// How to run one function on its port.
+/// A worker to start.
+pub(crate) struct Worker<'a> {
+    pub(crate) function: &'a Function,
+    pub(crate) port: u16,
+    pub(crate) folder: WorkerFolder,
+    /// The address below which the functions of the stack are called.
+    pub(crate) functions_url: String,
+    pub(crate) calls_per_minute: u32,
+}
+
+/// How to run a worker.
 pub(crate) fn spec(
     deno: &Path,
     project: &Path,
     prelude: &Path,
-    function: &Function,
-    port: u16,
+    worker: Worker<'_>,
     environment: &[(String, String)],
 ) -> Spec {
-    let readable =
-        [project.join("supabase/functions"), folder(function), PathBuf::from("/tmp"), prelude.to_owned()];
-    let readable: Vec<String> = readable.iter().map(|path| path.display().to_string()).collect();
+    let Worker { function, .. } = worker;
+    let sources = [project.join("supabase/functions"), folder(function)];
+    let readable: Vec<String> = sources
+        .iter()
+        .map(PathBuf::as_path)
+        .chain([worker.folder.path()])
+        .map(|path| path.display().to_string())
+        .collect();
     let mut args: Vec<String> = ["run", "--quiet", "--no-prompt", "--no-lock", "--allow-net", "--allow-env"]
         .map(str::to_owned)
         .into();
     args.push(format!("--allow-read={}", readable.join(",")));
-    args.push("--allow-write=/tmp".to_owned());
+    args.push(format!("--allow-write={}", worker.folder.tmp().display()));
     args.push(format!("--preload={}", prelude.display()));
     args.push(
         function
@@ -128,31 +154,31 @@ pub(crate) fn spec(
     args.push(function.entrypoint.display().to_string());
 
     let mut env = environment.to_vec();
-    env.push(("DENO_SERVE_ADDRESS".to_owned(), format!("tcp:127.0.0.1:{port}")));
-    // Deno's own: where its cache is, and that it is not to look for a newer self.
-    env.push(("DENO_NO_UPDATE_CHECK".to_owned(), "1".to_owned()));
-    env.push(("NO_COLOR".to_owned(), "1".to_owned()));
-    for name in [
-        "HOME",
-        "PATH",
-        "DENO_DIR",
-        "DENO_TLS_CA_STORE",
-        "DENO_CERT",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "NO_PROXY",
-        "NPM_CONFIG_REGISTRY",
-        "JSR_URL",
-    ] {
-        if let Ok(value) = std::env::var(name) {
-            env.push((name.to_owned(), value));
-        }
-    }
+    env.push(("SB_REGION".to_owned(), "local".to_owned()));
+    env.push(("DENO_DEPLOYMENT_ID".to_owned(), format!("local_{}_1", function.name)));
+    let mut hidden = vec![
+        ("DENO_SERVE_ADDRESS", format!("tcp:127.0.0.1:{}", worker.port)),
+        // Deno is not to look for a newer self.
+        ("DENO_NO_UPDATE_CHECK", "1".to_owned()),
+        ("NO_COLOR", "1".to_owned()),
+    ];
+    hidden.extend(DENOS_OWN.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))));
+    // `runtime/host.ts` reads it.
+    let host = json!({
+        "tmp": worker.folder.tmp(),
+        "sources": sources,
+        "hidden": hidden.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        "functions": worker.functions_url,
+        "callsPerMinute": worker.calls_per_minute,
+    });
+    hidden.push(("FERRY_WORKER", host.to_string()));
+    env.extend(hidden.into_iter().map(|(name, value)| (name.to_owned(), value)));
     Spec {
         program: deno.to_owned(),
         args,
         env,
         folder: folder(function),
+        worker: Some(worker.folder),
         user: None,
         stop_signal: Signal::TERM,
         patience: ENDS_WITHIN,
@@ -172,15 +198,15 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_file_overrides_what_is_made_up_but_not_the_platform() {
+    fn the_environment_file_overrides_what_is_made_up_and_may_not_name_what_is_the_platforms() {
         let project = std::env::temp_dir().join(format!("ferry-env-{}", std::process::id()));
         let folder = project.join("supabase/functions");
         std::fs::create_dir_all(&folder).expect("a folder");
-        std::fs::write(folder.join(".env"), "SERVICE_API_KEY=mine\nSUPABASE_URL=elsewhere\nSITE_URL=s\n")
-            .expect("written");
+        std::fs::write(folder.join(".env"), "SERVICE_API_KEY=mine\nSITE_URL=s\n").expect("written");
         let keys = Keys::generate();
         let extra = [("SITE_URL".to_owned(), "test".to_owned())];
-        let environment = environment(&project, &keys, &around(), &extra).expect("readable");
+        let read = || environment(&project, &keys, &around(), &extra);
+        let environment = read().expect("readable");
         let value = |name: &str| {
             let found: Vec<_> = environment.iter().filter(|(known, _)| known == name).collect();
             assert_eq!(found.len(), 1, "{name}");
@@ -190,6 +216,9 @@ mod tests {
         assert_eq!(value("SUPABASE_URL"), "http://a");
         assert_eq!(value("SITE_URL"), "test");
         assert_eq!(value("SUPABASE_SECRET_KEYS"), json!({"default": keys.secret}).to_string());
-        std::fs::remove_dir_all(project).expect("removed");
+        std::fs::write(folder.join(".env"), "SUPABASE_URL=elsewhere\n").expect("written");
+        let refusal = read().expect_err("refused").to_string();
+        assert!(refusal.contains("SUPABASE_URL"), "{refusal}");
+        std::fs::remove_dir_all(&project).expect("removed");
     }
 }

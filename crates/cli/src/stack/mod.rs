@@ -19,9 +19,11 @@ mod redis;
 mod reload;
 mod rest;
 pub(crate) mod scratch;
+mod secrets;
 pub mod state;
 pub(crate) mod tools;
 pub(crate) mod vault;
+mod worker;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -73,6 +75,8 @@ pub struct Options {
     pub reload: bool,
     /// How long workers of before still get every other request after secrets have changed.
     pub old_workers_serve: Duration,
+    /// How many calls of functions of this stack a trace may cause in a minute; 5,000, as hosted.
+    pub calls_per_minute: u32,
     /// How long the gateway waits for a reply; 150 s, as hosted.
     pub idle_timeout: Duration,
     /// Told what is going on while the stack starts.
@@ -101,6 +105,7 @@ impl Options {
             templates: None,
             reload: true,
             old_workers_serve: Duration::ZERO,
+            calls_per_minute: functions::CALLS_PER_MINUTE,
             idle_timeout: gateway::IDLE,
             progress: None,
             listener: None,
@@ -159,12 +164,13 @@ impl Stack {
         let folder = Folder::at(folder.path().canonicalize()?);
         let taken = folder.take()?;
         folder.repair();
+        worker::remove_leftovers(folder.path())?;
+        let parts = Arc::new(Parts::prepare(options, project, folder.clone())?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("ferry-stack")
             .enable_all()
             .build()?;
-        let parts = Arc::new(Parts::prepare(options, project, folder.clone())?);
         let stack = Self { parts: Arc::clone(&parts), folder, runtime: Some(runtime), _taken: taken };
         stack.run(|parts| async move { parts.start_all().await }).await?;
         Ok(stack)
@@ -255,6 +261,11 @@ impl Stack {
     /// The process of a function while it runs.
     pub fn function_pid(&self, name: &str) -> Option<u32> {
         self.parts.pid(name)
+    }
+
+    /// Where the `/tmp` of a function's worker is while it runs.
+    pub fn function_tmp(&self, name: &str) -> Option<PathBuf> {
+        self.parts.worker_folder(name).map(|folder| folder.tmp())
     }
 
     /// The parts, in the order of their start.

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::logs::Log;
 use super::tools;
+use super::worker::{WorkerFolder, execution_id};
 
 /// The first restart comes at once, so that a killed function is back within a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -33,6 +34,8 @@ pub(crate) struct Spec {
     /// The whole environment: nothing is inherited.
     pub(crate) env: Vec<(String, String)>,
     pub(crate) folder: PathBuf,
+    /// The folder that each process of an Edge Function gets empty, and that ends with it.
+    pub(crate) worker: Option<WorkerFolder>,
     /// User and group to run as, when not our own.
     pub(crate) user: Option<(u32, u32)>,
     /// What asks this program to end well.
@@ -61,8 +64,19 @@ impl Spec {
         command
     }
 
+    /// Removes what ends with the process.
+    fn clean_up(&self, log: &Log) {
+        if let Some(Err(error)) = self.worker.as_ref().map(WorkerFolder::remove) {
+            log.note(&format!("{error:#}"));
+        }
+    }
+
     fn spawn(&self, log: &Arc<Log>) -> Result<Child> {
         let mut command = self.command();
+        if let Some(worker) = &self.worker {
+            worker.renew()?;
+            command.env("SB_EXECUTION_ID", execution_id());
+        }
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {}", self.program.display()))?;
         pump(child.stdout.take(), log);
@@ -230,12 +244,14 @@ async fn supervise(
         } else if since.elapsed() > WELL_AFTER {
             pause = FIRST_PAUSE;
         }
+        spec.clean_up(&log);
         match restart(&spec, &log, &mut pause, &mut orders).await {
             Some(next) => child = next,
             None => break,
         }
         life.send_replace(Life::Running { pid: child.id().unwrap_or(0) });
     }
+    spec.clean_up(&log);
     life.send_replace(Life::Stopped);
 }
 

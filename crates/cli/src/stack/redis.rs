@@ -33,6 +33,7 @@ pub(crate) fn spec(state: &Path, port: u16) -> Result<Spec> {
         args: args.map(str::to_owned).to_vec(),
         env: Vec::new(),
         folder,
+        worker: None,
         user: None,
         stop_signal: Signal::TERM,
         patience: Duration::from_secs(5),

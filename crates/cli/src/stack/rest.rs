@@ -38,6 +38,7 @@ pub(crate) fn spec(state: &Path, config: &Config, keys: &Keys, port: u16, databa
         args: Vec::new(),
         env: settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
         folder: state.to_owned(),
+        worker: None,
         user: None,
         stop_signal: Signal::TERM,
         patience: Duration::from_secs(3),

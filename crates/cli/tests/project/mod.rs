@@ -18,7 +18,7 @@ use tokio_postgres::{Client, NoTls};
 
 const ECHO: &str = r#"Deno.serve(async (request) => {
   const url = new URL(request.url);
-  if (url.searchParams.has("exit")) Deno.exit(1);
+  if (url.searchParams.has("exit")) reportError(new Error("told to end"));
   if (url.searchParams.has("wait")) console.log(`waits ${url.searchParams.get("wait")} ms`);
   await new Promise((done) => setTimeout(done, Number(url.searchParams.get("wait"))));
   return Response.json({

@@ -46,6 +46,13 @@ pub(super) fn prepare(request: &mut Request<Incoming>, port: u16, target: PathAn
     set("x-forwarded-host", host);
 }
 
+/// Empties the headers of a function's request that are not visible ASCII: the hosted runtime does not pass them on.
+pub(super) fn empty_unreadable(headers: &mut HeaderMap) {
+    for value in headers.values_mut().filter(|value| value.to_str().is_err()) {
+        *value = HeaderValue::from_static("");
+    }
+}
+
 /// Turns a service's response into the client's.
 pub(super) fn received(response: Response<Relay>) -> Reply {
     let mut response = response.map(http_body_util::Either::Left);
@@ -65,6 +72,7 @@ pub(super) fn from_function(response: Response<Relay>) -> Reply {
     if is_page {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     }
+    headers.insert("x-served-by", HeaderValue::from_static("supabase-edge-runtime"));
     if is_failure {
         headers.insert(ERROR_CODE, HeaderValue::from_static("EDGE_FUNCTION_ERROR"));
     }

@@ -206,6 +206,7 @@ impl Gateway {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let target = target(call, &query)?;
         forward::prepare(&mut request, port, target, peer);
+        forward::empty_unreadable(request.headers_mut());
         // A task of its own: neither a client that hangs up nor a gateway that gives up stops the function.
         let exchange = tokio::spawn({
             let client = self.client.clone();

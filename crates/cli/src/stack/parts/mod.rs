@@ -22,6 +22,7 @@ use crate::stack::ports::{self, Claim};
 use crate::stack::postgres::{self, Postgres};
 use crate::stack::process::{Life, Process, Spec};
 use crate::stack::state::{Folder, PartState, ProcessId, State};
+use crate::stack::worker::WorkerFolder;
 
 const POSTGRES: &str = "postgres";
 const REDIS: &str = "redis";
@@ -238,6 +239,12 @@ impl Parts {
             Running::Process(process) => process.pid(),
             Running::Task(_) => None,
         }
+    }
+
+    /// The folder of the worker that serves a function.
+    pub(crate) fn worker_folder(&self, name: &str) -> Option<WorkerFolder> {
+        self.functions().find(|function| function.name == name)?;
+        Some(WorkerFolder::new(self.folder.path(), name, self.port(name)?))
     }
 
     fn port(&self, name: &str) -> Option<u16> {

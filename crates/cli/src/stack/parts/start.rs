@@ -13,6 +13,7 @@ use crate::stack::config::Function;
 use crate::stack::gateway::{self, Gateway, Route};
 use crate::stack::postgres::Template;
 use crate::stack::process::{Process, Spec};
+use crate::stack::worker::WorkerFolder;
 use crate::stack::{functions, logs, migrations, pg_net, redis, reload, rest, tools, vault};
 
 /// A first start on a slow machine; usually it is below one second.
@@ -158,9 +159,16 @@ impl Parts {
     }
 
     pub(super) fn function_spec(&self, function: &Function, port: u16) -> Result<Spec> {
+        let worker = functions::Worker {
+            function,
+            port,
+            folder: WorkerFolder::new(self.folder.path(), &function.name, port),
+            functions_url: format!("{}/functions/v1/", self.api_url),
+            calls_per_minute: self.options.calls_per_minute,
+        };
         let deno = tools::deno(&self.project)?;
         let prelude = functions::write_prelude(self.folder.path())?;
-        Ok(functions::spec(&deno, &self.project, &prelude, function, port, &self.environment()?))
+        Ok(functions::spec(&deno, &self.project, &prelude, worker, &self.environment()?))
     }
 
     fn start_gateway(&self) -> Result<()> {

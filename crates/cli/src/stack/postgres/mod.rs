@@ -196,6 +196,7 @@ impl Postgres {
                 ("TZ".to_owned(), "UTC".to_owned()),
             ],
             folder: self.root.clone(),
+            worker: None,
             user: self.user,
             // Fast shutdown: it does not wait until clients leave.
             stop_signal: Signal::INT,
