@@ -43,10 +43,8 @@ async function fromDatabase(project: string, type: string, key: string): Promise
   if (row.standing !== "sound") return undefined;
   const body = JSON.stringify(row.data);
   const head = JSON.stringify({ sha256: await hash(body), etag: row.etag, checked: Date.now() });
-  const beside = `${FOLDER}/${crypto.randomUUID()}`;
   await Deno.mkdir(FOLDER, { recursive: true });
-  await Deno.writeTextFile(beside, `${head}\n${body}`);
-  await Deno.rename(beside, `${FOLDER}/${key}.json`);
+  await Deno.writeTextFile(`${FOLDER}/${key}.json`, `${head}\n${body}`);
   return { body, etag: row.etag, until: performance.now() + MEMORY_MS };
 }
 

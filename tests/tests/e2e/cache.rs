@@ -4,29 +4,30 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use ironferry_tests::http::Reply;
 use ironferry_tests::lab::Lab;
 use ironferry_tests::origins::{Origins, Trouble};
 use serde_json::{Value, json};
 
+/// What an instance holds at the most.
+const MEMORY_MB: &str = "1";
+const MEMORY_BYTES: usize = 1_000_000;
+
 /// A stack with a cache of its own.
 pub(crate) struct Cache {
     pub(crate) lab: Lab,
-    pub(crate) folder: PathBuf,
 }
 
 impl Cache {
     pub(crate) async fn start(story: &str, settings: &[(&str, &str)]) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("ironferry-files-{story}-{}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&folder);
-        let place = folder.display().to_string();
         // A machine with much else to do is not a database that is down.
         let patience = ("CACHE_DATABASE_TIMEOUT_MS", "20000");
-        let mut all = vec![("CACHE_DIR", place.as_str()), ("CACHE_RATE_LIMIT", "100000"), patience];
+        let memory = ("CACHE_MEMORY_MB", MEMORY_MB);
+        let mut all = vec![("CACHE_RATE_LIMIT", "100000"), memory, patience];
         all.extend(settings);
         let lab = Lab::start(&format!("cache-{story}"), &all).await?;
-        let cache = Self { lab, folder };
+        let cache = Self { lab };
         cache.is_started().await?;
         Ok(cache)
     }
@@ -77,18 +78,27 @@ impl Cache {
         anyhow::bail!("the cache does not start")
     }
 
-    /// Loses the memory.
+    /// The folder of the files of the worker that runs now.
+    pub(crate) fn folder(&self) -> Result<PathBuf> {
+        Ok(self.lab.stack.function_tmp("cache").context("the cache runs")?.join("ironferry-cache"))
+    }
+
+    /// Loses the memory and keeps the files: one save is as large as all that an instance holds.
+    pub(crate) async fn fill_memory(&self) -> Result<()> {
+        let filler = format!("{{\"a\":\"{}\"}}", "x".repeat(MEMORY_BYTES - 9));
+        let reply = self.send("PUT", "/tracker/filler", &[], filler).await?;
+        ensure!(reply.status < 300, "{}", reply.json()?);
+        Ok(())
+    }
+
+    /// Loses the memory and the files, as a worker that is replaced.
     pub(crate) async fn restart(&self) -> Result<()> {
         self.lab.stack.stop_part("cache").await?;
         self.lab.stack.start_part("cache").await
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
-        self.lab.stop().await?;
-        if self.folder.exists() {
-            std::fs::remove_dir_all(&self.folder)?;
-        }
-        Ok(())
+        self.lab.stop().await
     }
 }
 
@@ -116,13 +126,15 @@ async fn what_is_saved_comes_out_of_each_layer_and_fills_the_ones_above() -> Res
     let same = cache.send("GET", "/tracker/custom", &[("if-none-match", tag.as_str())], "").await?;
     assert_eq!((same.status, same.body.len(), header(&same, "etag")), (304, 0, tag.as_str()));
 
-    cache.restart().await?;
+    cache.fill_memory().await?;
     assert_eq!(layer(&cache.get("/tracker/custom").await?), "file");
     assert_eq!(layer(&cache.get("/tracker/custom").await?), "memory", "the file has filled it");
 
-    // Memory is believed for 2 s, the file for 6.
+    // In a new worker memory is believed for 2 s, the file for 6.
     let lives = [("CACHE_TTL_SECONDS", "2"), ("CACHE_FILE_TTL_SECONDS", "6")];
     cache.lab.stack.set_secrets(&lives.map(|(name, value)| (name.to_owned(), value.to_owned()))).await?;
+    let begun = Instant::now();
+    assert_eq!(layer(&cache.get("/tracker/custom").await?), "database", "its files are gone");
     let mut filled = Instant::now();
     let below = loop {
         let asked = Instant::now();
@@ -182,7 +194,6 @@ async fn a_thousand_readers_at_once_cause_one_call_of_the_source() -> Result<()>
     origins.document("/numbers", json!({ "n": 43 }));
     db.run("update public.cache_storage set last_fetch = now() - interval '1 hour'").await?;
     db.run("update public.cache_sources set last_succeeded_at = now() - interval '1 hour'").await?;
-    std::fs::remove_dir_all(&cache.folder)?;
     cache.restart().await?;
     db.run("update public.cache_sources set next_due_at = now() + interval '1 hour'").await?;
     origins.trouble(Some(Trouble::Held));
@@ -214,30 +225,22 @@ async fn a_restart_keeps_all_of_the_data() -> Result<()> {
         let reply = cache.put(&format!("/tracker/entry-{number}"), &json!({ "number": number })).await?;
         assert_eq!(reply.status, 200);
     }
-    // Once with the files that were there, once with an empty disk, as on another machine.
-    for (disk, expected) in [("kept", "file"), ("lost", "database")] {
-        cache.lab.stack.stop_part("cache").await?;
-        if disk == "lost" {
-            std::fs::remove_dir_all(&cache.folder)?;
-        }
-        cache.lab.stack.start_part("cache").await?;
-        for number in 0..40 {
-            let reply = cache.get(&format!("/tracker/entry-{number}")).await?;
-            assert_eq!((reply.status, reply.json()?), (200, json!({ "number": number })), "{disk}");
-            assert!([expected, "file"].contains(&layer(&reply)), "{disk}: {}", layer(&reply));
-        }
+    cache.restart().await?;
+    for number in 0..40 {
+        let reply = cache.get(&format!("/tracker/entry-{number}")).await?;
+        assert_eq!((reply.status, reply.json()?), (200, json!({ "number": number })));
+        assert!(["database", "file"].contains(&layer(&reply)), "{}", layer(&reply));
     }
-    // The database fills the files behind the first request.
-    cache.lab.stack.stop_part("cache").await?;
-    std::fs::remove_dir_all(&cache.folder)?;
-    cache.lab.stack.start_part("cache").await?;
+    // The database fills the files of a new worker behind its first request.
+    cache.restart().await?;
     cache.get("/metrics").await?;
+    let folder = cache.folder()?;
     let begun = Instant::now();
     let files = || -> Result<usize> {
-        let files = std::fs::read_dir(&cache.folder)?.filter_map(Result::ok);
+        let files = std::fs::read_dir(&folder)?.filter_map(Result::ok);
         Ok(files.filter(|file| file.path().extension().is_some_and(|kind| kind == "json")).count())
     };
-    while !cache.folder.exists() || files()? < 40 {
+    while !folder.exists() || files()? < 40 {
         ensure!(begun.elapsed() < Duration::from_mins(1), "the files are not filled");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

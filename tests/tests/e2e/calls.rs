@@ -33,12 +33,11 @@ struct Counted {
 impl Counted {
     async fn start(story: &str, settings: &[(&str, &str)]) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("ironferry-{story}-{}", std::process::id()));
-        let files = format!("{}-files", folder.display());
         let calls = Calls::default();
         let mut options = Options::for_tests(project(), &folder);
         // A call that is given up on a busy machine is none that is counted.
         let patience = ("CACHE_DATABASE_TIMEOUT_MS", "20000");
-        let own = [("ALLOWED_HOSTS", "127.0.0.1"), ("CACHE_DIR", &files), patience];
+        let own = [("ALLOWED_HOSTS", "127.0.0.1"), patience];
         options.function_env = own
             .iter()
             .chain(settings)

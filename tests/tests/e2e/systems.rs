@@ -310,7 +310,6 @@ async fn alone(name: &str) -> Result<(Lab, ProjectFolder)> {
     options.templates = None;
     options.function_env = vec![
         ("ALLOWED_HOSTS".into(), "127.0.0.1".into()),
-        ("CACHE_DIR".into(), folder.0.join("files").display().to_string()),
         ("CACHE_DATABASE_TIMEOUT_MS".into(), "20000".into()),
     ];
     let lab = Lab::with(options, state).await?;
