@@ -429,48 +429,6 @@ grant select on public.positions to authenticated, service_role;
 create policy "owners read their positions" on public.positions
     for select to authenticated using ((select auth.uid()) = user_id);
 
-create table public.webhook_notifications (
-    id               bigint generated always as identity primary key,
-    user_id          uuid not null references auth.users on delete cascade,
-    config_id        uuid not null references public.webhook_configs on delete cascade,
-    signal_id        uuid references public.webhook_signals on delete cascade,
-    event            text not null,
-    body             jsonb not null,
-    status           text not null default 'pending',
-    attempts         integer not null default 0,
-    next_attempt_at  timestamptz not null default clock_timestamp(),
-    last_error       text,
-    created_at       timestamptz not null default now(),
-    updated_at       timestamptz not null default now(),
-    constraint webhook_notifications_event check (event in ('success', 'failure')),
-    constraint webhook_notifications_status check (status in ('pending', 'sent', 'failed'))
-);
-comment on table public.webhook_notifications is 'What owners are to be told, and whether they were.';
-comment on column public.webhook_notifications.id is 'Rises.';
-comment on column public.webhook_notifications.user_id is 'The owner.';
-comment on column public.webhook_notifications.config_id is 'The webhook whose preferences say where to.';
-comment on column public.webhook_notifications.signal_id is 'The alert that it is about.';
-comment on column public.webhook_notifications.event is 'success or failure.';
-comment on column public.webhook_notifications.body is 'What is told.';
-comment on column public.webhook_notifications.status is 'pending, sent, or failed after 6 attempts.';
-comment on column public.webhook_notifications.attempts is 'How often it was tried.';
-comment on column public.webhook_notifications.next_attempt_at is 'Not tried before; while it is being tried, the end of the lease.';
-comment on column public.webhook_notifications.last_error is 'Why the last attempt failed.';
-comment on column public.webhook_notifications.created_at is 'When the row was made.';
-comment on column public.webhook_notifications.updated_at is 'When the row was last changed.';
-create index webhook_notifications_user on public.webhook_notifications (user_id, created_at desc);
-create index webhook_notifications_config on public.webhook_notifications (config_id);
-create index webhook_notifications_signal on public.webhook_notifications (signal_id);
-create index webhook_notifications_due on public.webhook_notifications (next_attempt_at) where status = 'pending';
-create trigger webhook_notifications_touch before update on public.webhook_notifications
-    for each row execute function private.touch_updated_at();
-alter table public.webhook_notifications enable row level security;
-revoke all on public.webhook_notifications from public, anon, authenticated, service_role;
-revoke all on sequence public.webhook_notifications_id_seq from public, anon, authenticated, service_role;
-grant select on public.webhook_notifications to authenticated, service_role;
-create policy "owners read what they were told" on public.webhook_notifications
-    for select to authenticated using ((select auth.uid()) = user_id);
-
 -- Alerts of one owner are acted on one after the other: each is judged by what the one before has done.
 create table private.trading_turns (
     user_id       uuid primary key references auth.users on delete cascade,

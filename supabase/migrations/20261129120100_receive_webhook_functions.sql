@@ -281,23 +281,42 @@ comment on function public.receive_webhook_yield(uuid, uuid) is 'Gives the turn 
 revoke execute on function public.receive_webhook_yield(uuid, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.receive_webhook_yield(uuid, uuid) to service_role;
 
-create function private.notify(
-    p_config_id uuid, p_user_id uuid, p_signal_id uuid, p_event text, p_body jsonb
-) returns void
+-- `Trend · AAPL: buy 10, filled 10 at 150.02 (simulated)`
+create function private.webhook_sentence(p_name text, p_body jsonb) returns text
+language sql stable set search_path = '' as $$
+    select format('%s · %s: ', p_name, p_body ->> 'symbol') || case
+        when p_body ? 'order_id' then format('%s %s, %s', p_body ->> 'side', p_body ->> 'quantity', p_body ->> 'status')
+            || coalesce(' ' || (p_body ->> 'filled_quantity') || ' at ' || nullif(p_body ->> 'filled_avg_price', ''), '')
+            || coalesce(': ' || nullif(p_body ->> 'error', ''), '')
+            || case when (p_body ->> 'simulated')::boolean then ' (simulated)' else '' end
+        else concat_ws(', ', p_body ->> 'status', (
+            select string_agg(refusal ->> 'message', ', ' order by place)
+            from jsonb_array_elements(coalesce(p_body -> 'refusals', '[]')) with ordinality as refusals (refusal, place)
+        ))
+    end;
+$$;
+comment on function private.webhook_sentence(text, jsonb) is 'What became of an alert or an order, for its owner to read.';
+revoke execute on function private.webhook_sentence(text, jsonb) from public, anon, authenticated, service_role;
+
+create function private.webhook_notify(p_config_id uuid, p_user_id uuid, p_event text, p_body jsonb) returns void
 language sql security definer set search_path = '' as $$
-    insert into public.webhook_notifications (user_id, config_id, signal_id, event, body)
-    select p_user_id, p_config_id, p_signal_id, p_event, p_body
+    select private.notify(
+        'receive-webhook', p_event,
+        coalesce(preferences ->> 'url', preferences ->> 'webhook_url', preferences ->> 'webhookUrl'),
+        private.webhook_sentence(config.name, p_body),
+        jsonb_build_object('webhook', config.name, 'data', p_body),
+        preferences ->> 'format', p_user_id
+    )
     from public.webhook_configs as config
+    cross join lateral (select config.notification_preferences as preferences) as owner
     where config.id = p_config_id
-      and coalesce(config.notification_preferences ->> 'url', config.notification_preferences ->> 'webhookUrl',
-                   config.notification_preferences ->> 'webhook_url') is not null
       and case p_event
-          when 'success' then coalesce(config.notification_preferences ->> 'on_success', config.notification_preferences ->> 'onSuccess')
-          else coalesce(config.notification_preferences ->> 'on_failure', config.notification_preferences ->> 'onFailure')
+          when 'success' then coalesce(preferences ->> 'on_success', preferences ->> 'onSuccess')
+          else coalesce(preferences ->> 'on_failure', preferences ->> 'onFailure')
       end = 'true';
 $$;
-comment on function private.notify(uuid, uuid, uuid, text, jsonb) is 'Puts a notification into the outbox where the preferences ask for it.';
-revoke execute on function private.notify(uuid, uuid, uuid, text, jsonb)
+comment on function private.webhook_notify(uuid, uuid, text, jsonb) is 'Puts a message to the owner into the outbox where the preferences ask for it.';
+revoke execute on function private.webhook_notify(uuid, uuid, text, jsonb)
     from public, anon, authenticated, service_role;
 
 create function private.signal_end(p_signal_id uuid, p_status text, p_refusals jsonb, p_reasons jsonb) returns void
@@ -313,7 +332,7 @@ begin
     where id = p_signal_id and finished_at is null
     returning * into v_signal;
     if v_signal.id is not null and p_status <> 'ordered' then
-        perform private.notify(v_signal.config_id, v_signal.user_id, v_signal.id, 'failure', jsonb_build_object(
+        perform private.webhook_notify(v_signal.config_id, v_signal.user_id, 'failure', jsonb_build_object(
             'signal_id', v_signal.id, 'symbol', v_signal.symbol, 'status', p_status, 'refusals', v_signal.refusals
         ));
     end if;
@@ -487,8 +506,8 @@ begin
         end loop;
     end if;
     if v_final and v_order.parent_order_id is null then
-        perform private.notify(
-            v_order.config_id, v_order.user_id, v_order.signal_id,
+        perform private.webhook_notify(
+            v_order.config_id, v_order.user_id,
             case when v_filled > 0 then 'success' else 'failure' end,
             jsonb_build_object(
                 'signal_id', v_order.signal_id, 'order_id', p_order_id, 'symbol', v_order.symbol, 'side', v_order.side,
@@ -627,50 +646,6 @@ comment on function public.receive_webhook_waiting(integer) is 'Owners with sign
 revoke execute on function public.receive_webhook_waiting(integer) from public, anon, authenticated, service_role;
 grant execute on function public.receive_webhook_waiting(integer) to service_role;
 
-create function public.receive_webhook_notifications(p_limit integer, p_lease_seconds integer, p_user_id uuid default null) returns jsonb
-language plpgsql security definer set search_path = '' as $$
-declare
-    v_due jsonb;
-begin
-    with due as (
-        select id from public.webhook_notifications
-        where status = 'pending' and next_attempt_at <= statement_timestamp() and (p_user_id is null or user_id = p_user_id)
-        order by next_attempt_at limit least(greatest(p_limit, 0), 100)
-        for update skip locked
-    ), taken as (
-        update public.webhook_notifications as one
-        set attempts = attempts + 1, next_attempt_at = clock_timestamp() + make_interval(secs => greatest(p_lease_seconds, 1))
-        from due where one.id = due.id
-        returning one.*
-    )
-    select jsonb_agg(jsonb_build_object(
-        'id', taken.id, 'event', taken.event, 'body', taken.body, 'attempts', taken.attempts, 'name', config.name,
-        'preferences', config.notification_preferences
-    ) order by taken.id) into v_due
-    from taken join public.webhook_configs as config on config.id = taken.config_id;
-    return coalesce(v_due, '[]');
-end;
-$$;
-comment on function public.receive_webhook_notifications(integer, integer, uuid) is
-    'Notifications that are due, leased. Two calls at once never give the same one.';
-revoke execute on function public.receive_webhook_notifications(integer, integer, uuid)
-    from public, anon, authenticated, service_role;
-grant execute on function public.receive_webhook_notifications(integer, integer, uuid) to service_role;
-
-create function public.receive_webhook_notified(p_id bigint, p_error text default null, p_final boolean default false) returns void
-language sql security definer set search_path = '' as $$
-    update public.webhook_notifications
-    set status = case when p_error is null then 'sent' when p_final or attempts >= 6 then 'failed' else 'pending' end,
-        last_error = left(p_error, 500),
-        next_attempt_at = clock_timestamp() + make_interval(secs => 5 * power(4, least(attempts, 6)))
-    where id = p_id and status = 'pending';
-$$;
-comment on function public.receive_webhook_notified(bigint, text, boolean) is
-    'Notes that an owner was told, or why not: tried again after 20 s, 80 s … and given up after 6 attempts.';
-revoke execute on function public.receive_webhook_notified(bigint, text, boolean)
-    from public, anon, authenticated, service_role;
-grant execute on function public.receive_webhook_notified(bigint, text, boolean) to service_role;
-
 -- The safety net: what no request has finished is taken up again every minute.
 
 create function private.receive_webhook_tick() returns bigint
@@ -680,9 +655,7 @@ begin
         select from public.webhook_signals where status in ('pending', 'processing') and next_attempt_at <= now()
     ) or exists (
         select from public.orders where closed_at is null and next_check_at <= now()
-    ) or exists (
-        select from public.webhook_notifications where status = 'pending' and next_attempt_at <= now()
-    ) then
+    ) or private.notifications_due('receive-webhook') then
         return private.call_function('receive-webhook/sweep');
     end if;
     return null;

@@ -158,7 +158,7 @@ select set_eq(
         'receive_webhook_finish(uuid,uuid,text,jsonb,jsonb)', 'receive_webhook_later(uuid,uuid,integer,text,boolean)',
         'receive_webhook_place(uuid,uuid,text,boolean,jsonb,jsonb,jsonb,text)', 'receive_webhook_settle(uuid,jsonb)',
         'receive_webhook_open_orders(integer,integer)', 'receive_webhook_waiting(integer)',
-        'receive_webhook_notifications(integer,integer,uuid)', 'receive_webhook_notified(bigint,text,boolean)',
+        'notifications_claim(text,integer,integer,uuid)', 'notifications_finish(bigint,text,boolean)',
         'health_report(integer)',
         'cache_pending_report(uuid,integer,integer,integer,text)', 'cache_load(text,text)', 'cache_delete(text,text)', 'cache_warm(integer)', 'cache_status(text)',
         'cache_save(text,text,jsonb,text,timestamp with time zone,timestamp with time zone,timestamp with time zone,'

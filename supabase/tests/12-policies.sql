@@ -33,14 +33,17 @@ select ok(count(*) > 10, 'there are policies') from pg_policies where schemaname
 select is_empty(
     $$ select compared.tablename, compared.column_name
        from (
-           select distinct tablename, substring(qual from '^\(\(?([a-z_]+) = ANY') as column_name
-           from pg_policies where schemaname = 'public' and qual ~ '= ANY \(ARRAY'
+           select distinct tablename, found[1] as column_name
+           from pg_policies cross join regexp_matches(qual, '([a-z_]+) = ANY \(ARRAY', 'g') as found
+           where schemaname = 'public'
        ) as compared
        where not exists (
            select from pg_index as index
            join pg_attribute as attribute on attribute.attrelid = index.indrelid and attribute.attnum = index.indkey[0]
            where index.indrelid = format('public.%I', compared.tablename)::regclass
-             and attribute.attname = compared.column_name and index.indpred is null
+             and attribute.attname = compared.column_name
+             -- What is compared is not null.
+             and coalesce(pg_get_expr(index.indpred, index.indrelid), '') in ('', format('(%s IS NOT NULL)', compared.column_name))
        ) $$,
     'and each of them has an index on the column'
 );

@@ -83,15 +83,15 @@ select ok(public.receive_webhook_finish(:'same', tests.lease(1), 'failed', '[{"c
 -- Who is told
 
 select results_eq(
-    $$ select event, count(*)::integer from public.webhook_notifications where user_id = tests.user_id('anna') group by event order by event $$,
+    $$ select event, count(*)::integer from public.notifications where user_id = tests.user_id('anna') group by event order by event $$,
     $$ values ('failure', 2), ('success', 5) $$, 'the owner hears of each order that ended, and of what failed'
 );
-select is(jsonb_array_length(public.receive_webhook_notifications(100, 60, tests.user_id('anna'))), 7, 'all of it is due');
-select is(jsonb_array_length(public.receive_webhook_notifications(100, 60, tests.user_id('anna'))), 0, 'once');
-select public.receive_webhook_notified(min(id)), public.receive_webhook_notified(max(id), 'answered 500') from public.webhook_notifications
+select is(jsonb_array_length(public.notifications_claim('receive-webhook', 100, 60, tests.user_id('anna'))), 7, 'all of it is due');
+select is(jsonb_array_length(public.notifications_claim('receive-webhook', 100, 60, tests.user_id('anna'))), 0, 'once');
+select public.notifications_finish(min(id)), public.notifications_finish(max(id), 'answered 500') from public.notifications
 where user_id = tests.user_id('anna');
 select results_eq(
-    $$ select status, count(*)::integer from public.webhook_notifications where user_id = tests.user_id('anna') group by status order by status $$,
+    $$ select status, count(*)::integer from public.notifications where user_id = tests.user_id('anna') group by status order by status $$,
     $$ values ('pending', 6), ('sent', 1) $$, 'what did not get through is tried again'
 );
 

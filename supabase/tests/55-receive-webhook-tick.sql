@@ -7,7 +7,7 @@ select plan(8);
 delete from vault.secrets where name in ('project_url', 'service_api_key');
 update public.webhook_signals set next_attempt_at = 'infinity';
 update public.orders set next_check_at = 'infinity' where closed_at is null;
-update public.webhook_notifications set next_attempt_at = 'infinity';
+update public.notifications set next_attempt_at = 'infinity';
 select tests.create_user('anna');
 select tests.create_webhook('anna', 'trend', $$ notification_preferences = '{"on_failure": true, "url": "https://x.example"}' $$);
 
@@ -32,7 +32,7 @@ select is(private.receive_webhook_tick(), null, 'what was done calls nobody');
 update public.orders set next_check_at = now() where client_order_id = 'tick-1';
 select isnt(private.receive_webhook_tick(), null, 'an order that is to be asked about does');
 select public.receive_webhook_settle(id, tests.state('canceled')) from public.orders where client_order_id = 'tick-1';
-update public.webhook_notifications set next_attempt_at = now() where user_id = tests.user_id('anna');
+update public.notifications set next_attempt_at = now() where user_id = tests.user_id('anna');
 select isnt(private.receive_webhook_tick(), null, 'and so does an owner who is to be told');
 
 select tests.authenticate_as('anna');

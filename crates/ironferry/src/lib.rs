@@ -46,6 +46,7 @@
 //! | try again | [`Retry`] |
 //! | call a URL that a user supplied | [`outbound::guard`] |
 //! | encrypt what is stored | [`seal`] |
+//! | tell people something | [`outbox`] |
 //! | test natively | [`testing`] |
 //!
 //! A wasm instance has one thread, so nothing here is `Send`.
@@ -63,6 +64,7 @@ mod executor;
 pub mod host;
 mod log;
 pub mod outbound;
+pub mod outbox;
 mod request;
 mod reseal;
 mod reserved;

@@ -7,14 +7,14 @@
 
 use std::time::Duration;
 
-use ironferry::{Context, Result};
+use ironferry::{Context, Result, outbox};
 use order_engine::{Intent, Order, OrderType, Outcome, Situation, Usage, decide};
 use serde_json::{Value, json};
 
 use crate::broker::{self, Asked, Broker, Failure};
 use crate::placed::{Placed, State};
 use crate::store::{self, Task};
-use crate::{config, notify};
+use crate::{SENDER, config};
 
 /// A request may use 2 s of CPU; a signal takes some milliseconds.
 const MOST_SIGNALS: usize = 200;
@@ -28,7 +28,7 @@ pub(crate) async fn run(cx: &Context, user_id: &str) {
     let lease = cx.uuid();
     match work(cx, user_id, &lease).await {
         Ok(0) => {}
-        Ok(_) => notify::deliver(cx, Some(user_id)).await,
+        Ok(_) => outbox::deliver(cx, SENDER, Some(user_id)).await,
         Err(error) => {
             cx.warn("receive_webhook.interrupted", json!({ "user": user_id, "error": error.chain() }));
             // Better that another goes on at once than when the lease ends.

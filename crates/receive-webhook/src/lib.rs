@@ -3,8 +3,8 @@
 //! `receive` lets an alert in: `body` and `parse` read it, `verify` tells who sent it, `store` keeps
 //! it, `known` has the webhooks that were read before. `act` turns what is kept into orders by the order
 //! engine, `cancel` clears the way; they go to a `broker`: `alpaca` or `simulator`, and `placed` is one as it
-//! is noted. `sweep` takes up what was left behind, `notify` tells owners, `manage` and `limits` are where
-//! they make their webhooks, `config` is a webhook's row.
+//! is noted. `sweep` takes up what was left behind; owners are told by `ironferry::outbox`. `manage` and `limits`
+//! are where owners make their webhooks, `config` is a webhook's row.
 #![cfg_attr(not(target_arch = "wasm32"), forbid(unsafe_code))]
 
 mod act;
@@ -16,7 +16,6 @@ mod config;
 mod known;
 mod limits;
 mod manage;
-mod notify;
 mod parse;
 mod placed;
 mod receive;
@@ -30,6 +29,9 @@ use ironferry::seal::reseal;
 use ironferry::{Context, Error, Request, Response, Result};
 
 ironferry::export!(handle);
+
+/// This function's name in the outbox.
+const SENDER: &str = "receive-webhook";
 
 /// `POST /receive-webhook/{config_id}` takes an alert; `/receive-webhook/configs…` and `/limits` are for owners,
 /// `POST /receive-webhook/sweep` for pg_cron, `POST /receive-webhook/rotate-key` for a new key.

@@ -412,38 +412,6 @@ pub mod receive_webhook_next {
     }
 }
 
-/// Notifications that are due, leased. Two calls at once never give the same one.
-pub mod receive_webhook_notifications {
-    pub const NAME: &str = "receive_webhook_notifications";
-
-    /// The arguments; those that are None have defaults.
-    #[derive(::serde::Serialize)]
-    pub struct Args<'a> {
-        pub p_limit: i32,
-        pub p_lease_seconds: i32,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub p_user_id: Option<&'a str>,
-    }
-}
-
-/// Notes that an owner was told, or why not: tried again after 20 s, 80 s … and given up after 6 attempts.
-pub mod receive_webhook_notified {
-    pub const NAME: &str = "receive_webhook_notified";
-
-    /// The arguments; those that are None have defaults.
-    #[derive(::serde::Serialize)]
-    pub struct Args<'a> {
-        pub p_id: i64,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub p_error: Option<&'a str>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        pub p_final: Option<bool>,
-    }
-
-    /// What it gives.
-    pub type Output = ();
-}
-
 /// Open orders that the broker is to be asked about, leased. Two calls at once never give the same order.
 pub mod receive_webhook_open_orders {
     pub const NAME: &str = "receive_webhook_open_orders";

@@ -1,13 +1,13 @@
 //! The safety net, called by pg_cron: signals whose worker ended without a word, open orders until
 //! their end, notifications that did not get through.
 
-use ironferry::{Context, Error, Response, Result};
+use ironferry::{Context, Error, Response, Result, outbox};
 use serde_json::json;
 
 use crate::broker::{Broker, Failure, LOST_AFTER_SECONDS};
 use crate::placed::State;
 use crate::store::{self, OpenOrder};
-use crate::{act, notify};
+use crate::{SENDER, act};
 
 /// Owners a sweep. Each has up to 200 signals.
 const OWNERS: i32 = 50;
@@ -38,7 +38,7 @@ async fn sweep(cx: &Context) {
             }
         }
     }
-    notify::deliver(cx, None).await;
+    outbox::deliver(cx, SENDER, None).await;
     cx.info(
         "receive_webhook.swept",
         json!({ "owners": owners.len(), "orders": orders.len(), "closed": closed }),

@@ -64,7 +64,7 @@ fn trader(tasks: impl IntoIterator<Item = Value>) -> App {
         .rpc("receive_webhook_settle", Answer::status(204, ""))
         .rpc("receive_webhook_place", Answer::json("placed"))
         .rpc("receive_webhook_open_orders", Answer::json(json!([])))
-        .rpc("receive_webhook_notifications", Answer::json(json!([])))
+        .rpc("notifications_claim", Answer::json(json!([])))
         .on("GET", "/v2/account", Answer::json(json!({
             "equity": "100000", "last_equity": "100000", "buying_power": "200000", "shorting_enabled": true,
         })))
@@ -326,7 +326,7 @@ fn the_sweep_takes_no_order_for_lost_that_may_stand_at_another_account() {
             .rpc("receive_webhook_waiting", Answer::json(json!([])))
             .rpc("receive_webhook_open_orders", Answer::json(json!([open])))
             .rpc("receive_webhook_settle", Answer::status(204, ""))
-            .rpc("receive_webhook_notifications", Answer::json(json!([])))
+            .rpc("notifications_claim", Answer::json(json!([])))
             .on("GET", "/v2/orders/at-broker-open", unknown());
         assert_eq!(settled(&sweep(app)), [format!("open {status}")]);
     }

@@ -30,7 +30,7 @@ fn webhook(more: &Value) -> App {
             Answer::json(json!({"outcome": "accepted", "signal_id": "s", "user_id": "u"})),
         )
         .rpc("receive_webhook_next", Answer::json(Value::Null))
-        .rpc("receive_webhook_notifications", Answer::json(json!([])))
+        .rpc("notifications_claim", Answer::json(json!([])))
 }
 
 fn send(app: &App, body: &str) -> Reply {

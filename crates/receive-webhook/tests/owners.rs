@@ -2,7 +2,7 @@
 
 use hmac::{Hmac, Mac as _};
 use ironferry::testing::{Answer, App};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::Sha256;
 
 const ID: &str = "3b241101-e2bb-4255-8caf-4136c566a962";
@@ -65,66 +65,22 @@ fn a_signing_key_is_shown_once_and_opens_the_webhook() {
     assert_eq!(send(&signed(alert, None), Some("1767225400")), 401);
 }
 
-fn told(preferences: &Value, body: &Value) -> App {
-    let due =
-        json!([{ "id": 1, "event": "success", "body": body, "name": "Trend", "preferences": preferences }]);
+#[test]
+fn the_sweep_tells_owners_what_is_in_the_outbox() {
+    let due = json!([{
+        "id": 1, "event": "success", "url": "https://hooks.slack.com/services/x", "format": null,
+        "message": "Trend · AAPL: buy 10, filled", "body": {},
+    }]);
     let app = app()
         .rpc("receive_webhook_waiting", Answer::json(json!([])))
         .rpc("receive_webhook_open_orders", Answer::json(json!([])))
-        .rpc("receive_webhook_notifications", Answer::json(due))
-        .rpc("receive_webhook_notified", Answer::status(204, ""))
-        .on("POST", "https://hooks.slack.com", Answer::status(200, "ok"))
-        .on("POST", "https://discord.com", Answer::status(204, ""))
-        .on(
-            "POST",
-            "https://moved.example.com",
-            Answer::status(302, "").header("location", "http://10.0.0.1/"),
-        )
-        .on("POST", "https://down.example.com", Answer::status(503, ""));
+        .rpc("notifications_claim", Answer::json(due))
+        .rpc("notifications_finish", Answer::status(204, ""))
+        .on("POST", "https://hooks.slack.com", Answer::status(200, "ok"));
     assert_eq!(app.post_as_service("/receive-webhook/sweep", "").status(), 202);
-    app
-}
-
-fn order() -> Value {
-    json!({ "order_id": "o", "symbol": "AAPL", "side": "buy", "quantity": "10", "status": "filled",
-            "filled_quantity": "10", "filled_avg_price": "150.02", "simulated": true })
-}
-
-#[test]
-fn owners_are_told_in_the_shape_of_their_listener() {
-    let sentence = "Trend · AAPL: buy 10, filled 10 at 150.02 (simulated)";
-    for (preferences, field) in [
-        (json!({ "url": "https://hooks.slack.com/services/x" }), "text"),
-        (json!({ "webhookUrl": "https://discord.com/api/webhooks/x" }), "content"),
-        (json!({ "url": "https://discord.com/api/webhooks/x", "format": "json" }), "message"),
-    ] {
-        let app = told(&preferences, &order());
-        let sent =
-            app.calls().into_iter().find(|call| !call.url.starts_with("http://supabase.test")).unwrap();
-        assert_eq!(sent.json()[field], sentence);
-        assert_eq!(app.rpc_calls("receive_webhook_notified"), [json!({ "p_id": 1 })]);
-    }
-}
-
-#[test]
-fn a_notification_cannot_reach_inside() {
-    for (url, is_final) in [
-        ("http://hooks.slack.com/x", true),
-        ("https://127.0.0.1/x", true),
-        ("https://169.254.169.254/latest/meta-data", true),
-        ("https://metadata.google.internal/", true),
-        ("https://[::1]/", true),
-        ("https://moved.example.com/", true),
-        ("https://down.example.com/", false),
-    ] {
-        let app = told(&json!({ "url": url }), &order());
-        let noted = &app.rpc_calls("receive_webhook_notified")[0];
-        assert!(noted["p_error"].is_string(), "{url}: {noted}");
-        assert_eq!(noted["p_final"], is_final, "{url}");
-        let outside: Vec<_> =
-            app.calls().into_iter().filter(|call| !call.url.starts_with("http://supabase.test")).collect();
-        assert!(outside.len() <= 1 && outside.iter().all(|call| !call.url.contains("10.0.0.1")), "{url}");
-    }
+    assert_eq!(app.rpc_calls("notifications_claim")[0]["p_sender"], "receive-webhook");
+    assert!(app.calls().iter().any(|call| call.url == "https://hooks.slack.com/services/x"));
+    assert_eq!(app.rpc_calls("notifications_finish"), [json!({ "p_id": 1 })]);
 }
 
 #[test]

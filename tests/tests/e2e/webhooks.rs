@@ -1,10 +1,12 @@
 //! Alerts on the whole stack: over HTTP in, as orders out, in simulation.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use ironferry_tests::http::Reply;
 use ironferry_tests::lab::{Db, Lab};
+use ironferry_tests::server::{Server, json as json_reply};
 use serde_json::{Value, json};
 
 /// A webhook with its owner.
@@ -214,5 +216,48 @@ async fn owners_manage_their_webhooks_and_nobody_elses() -> Result<()> {
     assert_eq!(anna.send(&lab, alert("MSFT")).await?.status, 410);
     assert_eq!(as_user(&lab, &anna.user, "DELETE", &own, json!({})).await?.status, 200);
     assert_eq!(anna.send(&lab, alert("MSFT")).await?.status, 404);
+    lab.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_owner_is_told_again_until_the_listener_takes_it() -> Result<()> {
+    let lab = Lab::start("webhook-told", &[]).await?;
+    let db = lab.db().await?;
+    // Down at first.
+    let heard = Arc::new(Mutex::new(Vec::<Value>::new()));
+    let listener = {
+        let heard = Arc::clone(&heard);
+        Server::start(move |request| {
+            let mut heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+            heard.push(serde_json::from_slice(request.body()).unwrap_or_default());
+            let status = if heard.len() == 1 { 503 } else { 200 };
+            async move { json_reply(status, &json!({})) }
+        })
+        .await?
+    };
+    let preferences = json!({ "on_failure": true, "url": listener.url() });
+    let webhook =
+        Webhook::create(&lab, &db, "told", json!({ "notification_preferences": preferences })).await?;
+    // There is nothing to close.
+    webhook.send(&lab, json!({ "ticker": "AAPL", "action": "close", "price": 1 })).await?;
+    settled(&lab, &db).await?;
+    let tried = "select exists (select from public.notifications where last_error is not null)";
+    db.wait_for("the first attempt", Duration::from_mins(1), tried).await?;
+    // A busy machine may miss the listener's answer once more.
+    let sent = "select not exists (select from public.notifications where status <> 'sent')";
+    let started = Instant::now();
+    while !db.0.query_one(sent, &[]).await?.try_get::<_, bool>(0)? {
+        let state = "select string_agg(status || ' ' || attempts || ' ' || last_error, ', ') from public.notifications";
+        anyhow::ensure!(started.elapsed() < Duration::from_mins(2), "{}", db.text(state, &[]).await?);
+        db.run("update public.notifications set next_attempt_at = now() where status = 'pending'").await?;
+        lab.as_service("POST", "/receive-webhook/sweep", None, json!({})).await?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+
+    let heard = heard.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    assert!(heard.len() > 1, "{heard:?}");
+    assert_eq!((&heard[1]["event"], &heard[1]["webhook"]), (&json!("failure"), &json!("told")));
+    let message = heard[1]["message"].as_str().context("no message")?;
+    assert!(message.starts_with("told · AAPL: refused, "), "{message}");
     lab.stop().await
 }
