@@ -73,13 +73,13 @@ pub(crate) async fn collect(request: &Request, cx: &Context) -> Result<Response>
         );
     }
     let outcome = company::collect(cx, &budget, &claim, Batch { limit: Some(limit), offset }).await;
-    if delegated.is_none() {
-        finish(cx, &run_id, &claim, &outcome, budget.is_cpu_spent()).await?;
-    }
-    let collected = outcome?;
     // A batch that ended early is to be repeated.
-    let budget_spent = collected.next_offset == Some(offset) && budget.is_cpu_spent();
-    Response::json(200, &reply(collected, limit, offset, budget_spent))
+    let ended_early = outcome.as_ref().is_ok_and(|collected| collected.next_offset == Some(offset));
+    let budget_spent = ended_early && budget.is_cpu_spent();
+    if delegated.is_none() {
+        finish(cx, &run_id, &claim, &outcome, budget_spent).await?;
+    }
+    Response::json(200, &reply(outcome?, limit, offset, budget_spent))
 }
 
 /// The run of a `collect-dex` that holds the lease and works through us. A user cannot claim one.
@@ -93,9 +93,8 @@ async fn finish(
     run_id: &str,
     claim: &Claim,
     outcome: &Result<Collected>,
-    is_cpu_spent: bool,
+    budget_spent: bool,
 ) -> Result<()> {
-    let is_cut_off = is_cpu_spent && outcome.as_ref().is_ok_and(|collected| !collected.is_whole);
     let records = outcome.as_ref().map_or(0, |collected| collected.records);
     store::finish(cx, run_id, claim, outcome).await?;
     let summary = json!({
@@ -104,7 +103,7 @@ async fn finish(
         "totalRecords": records,
         "results": [],
     });
-    store::end(cx, run_id, &summary, outcome.as_ref().err(), is_cut_off).await
+    store::end(cx, run_id, &summary, outcome.as_ref().err(), budget_spent).await
 }
 
 fn reply(collected: Collected, limit: usize, offset: usize, budget_spent: bool) -> Reply {
