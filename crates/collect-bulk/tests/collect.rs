@@ -222,7 +222,7 @@ fn a_list_that_outlasts_the_budget_is_its_companys_failure() {
 fn a_worker_collects_within_its_cpu_budget_and_refuses_until_the_count_is_over() {
     let rows: Vec<Value> = (0..60).map(|id| row(id, "0042")).collect();
     let ids = |from: usize| Answer::json((from..60).collect::<Vec<_>>());
-    // 100 ms are the worker's start, and a capture is counted at 0.8: 130 are enough for some 30.
+    // 100 ms are the worker's start; 30 ms are enough for some 40 captures of this size.
     let app = company(site(App::new(collect_bulk::handle).secret("COLLECT_CPU_MS", "130")))
         .rpc("collect_dex_unseen", vec![ids(0), ids(40)])
         .rpc("collect_dex_store", Answer::json(json!([])))
@@ -233,7 +233,7 @@ fn a_worker_collects_within_its_cpu_budget_and_refuses_until_the_count_is_over()
 
     let reply = collect().json();
     let collected = downloads();
-    assert!((20..40).contains(&collected), "{collected} captures");
+    assert!((20..55).contains(&collected), "{collected} captures");
     assert_eq!((&reply["success"], &reply["budgetSpent"]), (&json!(true), &json!(true)), "{reply}");
     assert_eq!((&reply["batching"]["hasMore"], &reply["batching"]["nextOffset"]), (&json!(true), &json!(0)));
     assert_eq!(app.rpc_calls("collect_dex_release").len(), 1, "the company stays due, and has not failed");
