@@ -62,6 +62,8 @@ create table public.cache_sources (
     settings              jsonb not null default '{}',
     credentials           text,
     credentials_at        timestamptz,
+    rotating_until        timestamptz,
+    needs_login_at        timestamptz,
     is_active             boolean not null default true,
     next_due_at           timestamptz not null default now(),
     lease_id              uuid,
@@ -96,6 +98,10 @@ comment on column public.cache_sources.headers is 'Headers to send, by name; a v
 comment on column public.cache_sources.settings is 'What the kind needs: pointer and max_bytes, page, or after and types.';
 comment on column public.cache_sources.credentials is 'Sealed by the function: the newest refresh token and its access token.';
 comment on column public.cache_sources.credentials_at is 'When those were got: an older pair never replaces a newer one.';
+comment on column public.cache_sources.rotating_until is
+    'A worker is renewing the credentials. Until then it may hold a refresh token that is not here yet, and no other worker renews them.';
+comment on column public.cache_sources.needs_login_at is
+    'Since when the source refuses the credentials: it is not refreshed until it is saved with a new refresh token.';
 comment on column public.cache_sources.is_active is 'Whether it is refreshed.';
 comment on column public.cache_sources.next_due_at is 'Due from then on.';
 comment on column public.cache_sources.lease_id is 'Who is fetching. Who finds another id here has lost the lease.';
@@ -114,8 +120,8 @@ alter table public.cache_sources enable row level security;
 revoke all on public.cache_sources from public, anon, authenticated, service_role;
 -- All but the sealed column, which only functions hand out. Only functions write: they keep the leases true.
 grant select (
-    id, project_id, cache_type, kind, url, refresh_seconds, rich_seconds, headers, settings, credentials_at, is_active,
-    next_due_at, lease_id, leased_until, consecutive_failures, last_error, last_started_at, last_succeeded_at,
+    id, project_id, cache_type, kind, url, refresh_seconds, rich_seconds, headers, settings, credentials_at,
+    rotating_until, needs_login_at, is_active, next_due_at, lease_id, leased_until, consecutive_failures, last_error, last_started_at, last_succeeded_at,
     last_lag_seconds, created_at, updated_at
 ) on public.cache_sources to service_role;
 
@@ -276,17 +282,20 @@ create table public.cache_alerts (
     id          bigint generated always as identity primary key,
     kind        text not null,
     ip_address  inet,
+    subject     text,
     occurrences integer not null,
     threshold   integer not null,
     notified    boolean not null default false,
     created_at  timestamptz not null default now(),
     updated_at  timestamptz not null default now(),
-    constraint cache_alerts_kind check (kind in ('failed_auth', 'rate_limited', 'invalid_input', 'corrupt_data'))
+    constraint cache_alerts_kind check (kind in ('failed_auth', 'rate_limited', 'invalid_input', 'corrupt_data', 'needs_login'))
 );
-comment on table public.cache_alerts is 'Thresholds that were passed within 5 minutes, one row a kind, address and 5 minutes.';
+comment on table public.cache_alerts is
+    'Thresholds that were passed within 5 minutes, one row a kind, address and 5 minutes, and sources that need a login.';
 comment on column public.cache_alerts.id is 'Key.';
-comment on column public.cache_alerts.kind is 'failed_auth (5), rate_limited (10), invalid_input (20) or corrupt_data (1).';
+comment on column public.cache_alerts.kind is 'failed_auth (5), rate_limited (10), invalid_input (20), corrupt_data (1) or needs_login (1).';
 comment on column public.cache_alerts.ip_address is 'Whose doing.';
+comment on column public.cache_alerts.subject is 'The source that needs a login, as project/type.';
 comment on column public.cache_alerts.occurrences is 'How many there were when the threshold was passed.';
 comment on column public.cache_alerts.threshold is 'How many are too many.';
 comment on column public.cache_alerts.notified is 'Whether the webhook in the Vault secret cache_alert_url was called.';

@@ -198,14 +198,16 @@ create function public.cache_claim(
 ) returns jsonb
 language plpgsql security definer set search_path = '' as $$
 declare
-    v_claimed jsonb;
-    v_busy    bigint;
-    v_resting bigint;
+    v_claimed     jsonb;
+    v_busy        bigint;
+    v_resting     bigint;
+    v_needs_login boolean;
 begin
     with due as (
         select source.id, source.next_due_at from public.cache_sources as source
         join public.projects as project on project.id = source.project_id and project.is_active
         where source.is_active
+          and source.needs_login_at is null
           and (source.leased_until is null or source.leased_until <= clock_timestamp())
           and case
               when p_project is null then source.next_due_at <= clock_timestamp()
@@ -240,20 +242,22 @@ begin
         select
             greatest(coalesce(private.ms(source.leased_until - clock_timestamp()), 0), 0),
             case when source.consecutive_failures > 0 and source.leased_until is null
-                 then greatest(private.ms(source.next_due_at - clock_timestamp()), 0) end
-        into v_busy, v_resting from public.cache_sources as source
+                 then greatest(private.ms(source.next_due_at - clock_timestamp()), 0) end,
+            source.needs_login_at is not null
+        into v_busy, v_resting, v_needs_login from public.cache_sources as source
         join public.projects as project on project.id = source.project_id
         where project.project_name = p_project and source.cache_type = p_type and source.is_active;
     end if;
     return jsonb_build_object(
         'claimed', coalesce(v_claimed, '[]'),
         'busy_ms', v_busy,
-        'resting_ms', v_resting
+        'resting_ms', v_resting,
+        'needs_login', coalesce(v_needs_login, false)
     );
 end;
 $$;
 comment on function public.cache_claim(integer, integer, text, text, integer) is
-    'Leases sources that are due, or a named one, due or not, unless it was fetched p_settled_ms ago or sooner; busy_ms when another has it, or just had it; resting_ms when it fails.';
+    'Leases sources that are due, or a named one, due or not, unless it was fetched p_settled_ms ago or sooner or needs a login; busy_ms when another has it, or just had it; resting_ms when it fails.';
 revoke execute on function public.cache_claim(integer, integer, text, text, integer)
     from public, anon, authenticated, service_role;
 grant execute on function public.cache_claim(integer, integer, text, text, integer) to service_role;
@@ -283,7 +287,9 @@ declare
     -- By its age. What it took to arrive makes it newer, which does no harm: one at a time has the lease.
     v_got_at timestamptz := coalesce(clock_timestamp() - (p_sent_at - p_got_at), p_got_at);
 begin
-    update public.cache_sources set credentials = p_credentials, credentials_at = least(v_got_at, clock_timestamp())
+    update public.cache_sources
+    set credentials = p_credentials, credentials_at = least(v_got_at, clock_timestamp()),
+        rotating_until = null, needs_login_at = null
     where project_id = private.cache_project(p_project) and cache_type = p_type
       -- The same once more is a call that was repeated.
       and (credentials_at is null or credentials_at <= v_got_at or credentials = p_credentials);
@@ -295,6 +301,55 @@ comment on function public.cache_credentials(text, text, text, timestamptz, time
 revoke execute on function public.cache_credentials(text, text, text, timestamptz, timestamptz)
     from public, anon, authenticated, service_role;
 grant execute on function public.cache_credentials(text, text, text, timestamptz, timestamptz) to service_role;
+
+-- A refresh token may be used up by its renewal, and the new one is in the memory of one worker until it is kept
+-- here. So each renewal is noted before it begins, and nobody else renews while that worker may still be alive: the
+-- platform ends a worker after 400 s at the latest.
+create function public.cache_rotation_begin(p_lease_id uuid) returns text
+language sql security definer set search_path = '' as $$
+    update public.cache_sources set rotating_until = clock_timestamp() + interval '7 minutes'
+    where lease_id = p_lease_id and leased_until > clock_timestamp()
+      and (
+          rotating_until is null or rotating_until <= clock_timestamp()
+          -- Begun under this lease: the call is repeated, as its answer was lost.
+          or rotating_until >= last_started_at + interval '7 minutes'
+      )
+    returning credentials;
+$$;
+comment on function public.cache_rotation_begin(uuid) is
+    'Lets the holder of a lease renew the credentials of its source, and gives the newest; null while another worker may hold newer ones, or without the lease.';
+revoke execute on function public.cache_rotation_begin(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.cache_rotation_begin(uuid) to service_role;
+
+create function public.cache_rotation_fail(p_lease_id uuid) returns void
+language sql security definer set search_path = '' as $$
+    update public.cache_sources set rotating_until = null where lease_id = p_lease_id;
+$$;
+comment on function public.cache_rotation_fail(uuid) is 'Ends a renewal that brought no new credentials.';
+revoke execute on function public.cache_rotation_fail(uuid) from public, anon, authenticated, service_role;
+grant execute on function public.cache_rotation_fail(uuid) to service_role;
+
+create function public.cache_needs_login(p_project text, p_type text, p_error text, p_credentials text default null)
+returns boolean
+language plpgsql security definer set search_path = '' as $$
+begin
+    update public.cache_sources
+    set needs_login_at = clock_timestamp(), rotating_until = null, last_error = left(p_error, 500)
+    where project_id = private.cache_project(p_project) and cache_type = p_type and needs_login_at is null
+      -- Newer ones may have arrived meanwhile.
+      and (p_credentials is null or credentials = p_credentials);
+    if not found then
+        return false;
+    end if;
+    perform private.cache_alert('needs_login', null, p_project || '/' || p_type, 1, 1);
+    return true;
+end;
+$$;
+comment on function public.cache_needs_login(text, text, text, text) is
+    'Notes that a source refuses these credentials, or that its newest are lost, and raises an alert. False where newer credentials are there or it was known.';
+revoke execute on function public.cache_needs_login(text, text, text, text)
+    from public, anon, authenticated, service_role;
+grant execute on function public.cache_needs_login(text, text, text, text) to service_role;
 
 create function public.cache_delete(p_project text, p_type text) returns boolean
 language plpgsql security definer set search_path = '' as $$
@@ -326,6 +381,8 @@ begin
         is_active = excluded.is_active, refresh_seconds = excluded.refresh_seconds, rich_seconds = excluded.rich_seconds,
         credentials = coalesce(excluded.credentials, source.credentials),
         credentials_at = coalesce(excluded.credentials_at, source.credentials_at),
+        rotating_until = case when excluded.credentials is null then source.rotating_until end,
+        needs_login_at = case when excluded.credentials is null then source.needs_login_at end,
         next_due_at = now(), consecutive_failures = 0, last_error = null
     returning source.id into v_id;
     return v_id;
@@ -361,7 +418,7 @@ language sql stable security definer set search_path = '' as $$
             kept.last_fetch, kept.last_rich_fetch, kept.data_size, kept.etag, kept.fresh_seconds, kept.retention_days,
             round(extract(epoch from now() - kept.last_fetch)) as age_seconds,
             source.next_due_at, source.last_succeeded_at, source.consecutive_failures, source.last_error,
-            source.last_lag_seconds, source.leased_until > now() as refreshing
+            source.last_lag_seconds, source.leased_until > now() as refreshing, source.needs_login_at
         from public.cache_storage as kept
         full join public.cache_sources as source on source.project_id = kept.project_id and source.cache_type = kept.cache_type
         join public.projects as project on project.id = coalesce(kept.project_id, source.project_id)
@@ -503,57 +560,64 @@ comment on function public.cache_record(jsonb) is
 revoke execute on function public.cache_record(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.cache_record(jsonb) to service_role;
 
-create function private.cache_watch() returns void
+create function private.cache_alert(p_kind text, p_ip inet, p_subject text, p_occurrences integer, p_threshold integer)
+returns void
 language plpgsql security definer set search_path = '' as $$
 declare
     v_alert public.cache_alerts;
     v_url   text;
 begin
-    for v_alert in
-        insert into public.cache_alerts (kind, ip_address, occurrences, threshold)
-        select recent.kind, recent.ip_address, recent.occurrences, recent.threshold
-        from (
-            select kind, log.ip_address, count(*) as occurrences, threshold
-            from public.cache_audit_log as log
-            cross join lateral (
-                select case
-                    when log.status = 401 then 'failed_auth'
-                    when log.code = 'RATE_LIMITED' then 'rate_limited'
-                    when log.status in (400, 413, 415, 422) then 'invalid_input'
-                    when log.details ? 'repaired' then 'corrupt_data'
-                end as kind
-            ) as named
-            join (values ('failed_auth', 5), ('rate_limited', 10), ('invalid_input', 20), ('corrupt_data', 1))
-                as thresholds (alert, threshold) on alert = kind
-            where log.created_at > now() - interval '5 minutes'
-              and (not log.success or log.details ? 'repaired')
-            group by kind, log.ip_address, threshold
-            having count(*) >= threshold
-        ) as recent
-        where not exists (
-            select from public.cache_alerts as raised
-            where raised.kind = recent.kind and raised.ip_address is not distinct from recent.ip_address
-              and raised.created_at > now() - interval '5 minutes'
-        )
-        returning *
-    loop
-        select btrim(decrypted_secret, E' \t\r\n') into v_url from vault.decrypted_secrets where name = 'cache_alert_url';
-        if coalesce(v_url, '') <> '' then
-            perform net.http_post(
-                url => v_url,
-                body => jsonb_build_object(
-                    'alert', v_alert.kind, 'ip_address', host(v_alert.ip_address), 'occurrences', v_alert.occurrences,
-                    'threshold', v_alert.threshold, 'within_minutes', 5, 'at', v_alert.created_at
-                ),
-                headers => '{"Content-Type": "application/json"}'::jsonb
-            );
-            update public.cache_alerts set notified = true where id = v_alert.id;
-        end if;
-    end loop;
+    insert into public.cache_alerts (kind, ip_address, subject, occurrences, threshold)
+    values (p_kind, p_ip, p_subject, p_occurrences, p_threshold)
+    returning * into v_alert;
+    select btrim(decrypted_secret, E' \t\r\n') into v_url from vault.decrypted_secrets where name = 'cache_alert_url';
+    if coalesce(v_url, '') <> '' then
+        perform net.http_post(
+            url => v_url,
+            body => jsonb_build_object(
+                'alert', p_kind, 'ip_address', host(p_ip), 'subject', p_subject, 'occurrences', p_occurrences,
+                'threshold', p_threshold, 'within_minutes', 5, 'at', v_alert.created_at
+            ),
+            headers => '{"Content-Type": "application/json"}'::jsonb
+        );
+        update public.cache_alerts set notified = true where id = v_alert.id;
+    end if;
 end;
 $$;
+comment on function private.cache_alert(text, inet, text, integer, integer) is
+    'Raises an alert, and posts it to the URL in the Vault secret cache_alert_url.';
+revoke execute on function private.cache_alert(text, inet, text, integer, integer)
+    from public, anon, authenticated, service_role;
+
+create function private.cache_watch() returns void
+language sql security definer set search_path = '' as $$
+    select private.cache_alert(recent.kind, recent.ip_address, null, recent.occurrences::integer, recent.threshold)
+    from (
+        select kind, log.ip_address, count(*) as occurrences, threshold
+        from public.cache_audit_log as log
+        cross join lateral (
+            select case
+                when log.status = 401 then 'failed_auth'
+                when log.code = 'RATE_LIMITED' then 'rate_limited'
+                when log.status in (400, 413, 415, 422) then 'invalid_input'
+                when log.details ? 'repaired' then 'corrupt_data'
+            end as kind
+        ) as named
+        join (values ('failed_auth', 5), ('rate_limited', 10), ('invalid_input', 20), ('corrupt_data', 1))
+            as thresholds (alert, threshold) on alert = kind
+        where log.created_at > now() - interval '5 minutes'
+          and (not log.success or log.details ? 'repaired')
+        group by kind, log.ip_address, threshold
+        having count(*) >= threshold
+    ) as recent
+    where not exists (
+        select from public.cache_alerts as raised
+        where raised.kind = recent.kind and raised.ip_address is not distinct from recent.ip_address
+          and raised.created_at > now() - interval '5 minutes'
+    );
+$$;
 comment on function private.cache_watch() is
-    'Raises an alert for each threshold passed within 5 minutes, and posts it to the URL in the Vault secret cache_alert_url.';
+    'Raises an alert for each threshold passed within 5 minutes.';
 revoke execute on function private.cache_watch() from public, anon, authenticated, service_role;
 
 create function public.cache_key_issue(
@@ -738,11 +802,12 @@ begin
             'sources', count(*),
             'due', count(*) filter (where is_late),
             'lag_seconds', coalesce(floor(extract(epoch from clock_timestamp() - min(next_due_at) filter (where is_late)))::bigint, 0),
-            'failing', count(*) filter (where consecutive_failures > 0)
+            'failing', count(*) filter (where consecutive_failures > 0),
+            'needs_login', count(*) filter (where needs_login_at is not null)
         )
         from (
-            select source.next_due_at, source.consecutive_failures,
-                source.next_due_at <= clock_timestamp()
+            select source.next_due_at, source.consecutive_failures, source.needs_login_at,
+                source.next_due_at <= clock_timestamp() and source.needs_login_at is null
                 and (source.leased_until is null or source.leased_until <= clock_timestamp()) as is_late
             from %s as source
             join public.projects as project on project.id = source.project_id

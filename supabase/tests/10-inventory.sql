@@ -165,6 +165,7 @@ select set_eq(
             || 'integer,jsonb,integer,boolean,uuid,integer)',
         'cache_claim(integer,integer,text,text,integer)', 'cache_fail(uuid,text,integer)',
         'cache_credentials(text,text,text,timestamp with time zone,timestamp with time zone)',
+        'cache_rotation_begin(uuid)', 'cache_rotation_fail(uuid)', 'cache_needs_login(text,text,text,text)',
         'cache_source_save(text,text,text,text,jsonb,jsonb,boolean,integer,integer,text)',
         'cache_admit(text,integer,text,text,integer)', 'cache_record(jsonb)', 'cache_report(text,integer)',
         'cache_key_issue(text,text,text,boolean,integer)', 'cache_key_revoke(text,text)'

@@ -1,7 +1,7 @@
 -- Who refreshes what, and when: one at a time, late when it fails, never with an old token.
 begin;
 \ir support/accounts.psql
-select plan(27);
+select plan(45);
 
 create function tests.source(type text) returns uuid
 language sql as $$
@@ -96,6 +96,52 @@ select throws_ok(
     $$ select public.cache_credentials('tracker', 'two', 'a-token', now()) $$, '23514', null, 'and one that is not sealed is refused'
 );
 select throws_ok($$ select credentials from public.cache_sources $$, '42501', null, 'nobody reads them from the table');
+
+-- Renewals: one worker at a time, for as long as it may hold a token that is not here yet
+
+select tests.clear();
+update public.cache_sources set leased_until = null where cache_type = 'two';
+select tests.as_service();
+select is(public.cache_rotation_begin(gen_random_uuid()), null, 'nobody renews a token without the lease');
+select public.cache_claim(60, 1, 'tracker', 'two');
+select is(public.cache_rotation_begin(tests.lease('two')), tests.sealed('D'), 'who has it gets the newest token');
+select is(public.cache_rotation_begin(tests.lease('two')), tests.sealed('D'), 'and once more, where the answer was lost');
+select tests.clear();
+update public.cache_sources set leased_until = null, last_started_at = now() - interval '2 minutes' where cache_type = 'two';
+select tests.as_service();
+select public.cache_claim(60, 1, 'tracker', 'two');
+select is(public.cache_rotation_begin(tests.lease('two')), null, 'the next worker does not renew while the new token is on its way');
+select public.cache_credentials('tracker', 'two', tests.sealed('E'), now(), now());
+select is(public.cache_rotation_begin(tests.lease('two')), tests.sealed('E'), 'but does when it has arrived');
+select public.cache_rotation_fail(tests.lease('two'));
+select is((select rotating_until from public.cache_sources where cache_type = 'two'), null, 'a renewal that failed ends');
+select tests.clear();
+update public.cache_sources set rotating_until = now() - interval '1 second', last_started_at = now() - interval '8 minutes' where cache_type = 'two';
+select tests.as_service();
+select is(public.cache_rotation_begin(tests.lease('two')), tests.sealed('E'), 'and so does one whose worker must have ended');
+select tests.clear();
+update public.cache_sources set leased_until = now() - interval '1 second' where cache_type = 'two';
+select tests.as_service();
+select is(public.cache_rotation_begin(tests.lease('two')), null, 'a lease that has ended allows nothing');
+
+-- A lost token
+
+select ok(not public.cache_needs_login('tracker', 'two', 'refused', tests.sealed('D')), 'a refusal of an older token says nothing');
+select ok(public.cache_needs_login('tracker', 'two', 'refused', tests.sealed('E')), 'one of the newest marks the source');
+select ok(not public.cache_needs_login('tracker', 'two', 'refused', tests.sealed('E')), 'once');
+select results_eq(
+    $$ select kind, subject, occurrences from public.cache_alerts where kind = 'needs_login' $$,
+    $$ values ('needs_login', 'tracker/two', 1) $$, 'and raises one alert'
+);
+select is_empty($$ select tests.claimed(public.cache_claim(60, 1, 'tracker', 'two')) $$, 'it is not refreshed');
+select is((public.cache_claim(60, 1, 'tracker', 'two') -> 'needs_login')::text, 'true', 'and whoever asks for it is told why');
+select ok(public.cache_credentials('tracker', 'two', tests.sealed('F'), now(), now()), 'a token that arrives late');
+select is((select needs_login_at from public.cache_sources where cache_type = 'two'), null, 'ends it');
+select public.cache_needs_login('tracker', 'two', 'lost');
+select public.cache_source_save('tracker', 'two', 'json', 'https://origin.example/two', '{}', '{}', true);
+select isnt((select needs_login_at from public.cache_sources where cache_type = 'two'), null, 'other changes of the source do not');
+select public.cache_source_save('tracker', 'two', 'json', 'https://origin.example/two', '{}', '{}', true, p_credentials => tests.sealed('G'));
+select is((select needs_login_at from public.cache_sources where cache_type = 'two'), null, 'new credentials do');
 
 -- Switched off
 

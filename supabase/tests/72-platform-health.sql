@@ -130,10 +130,12 @@ select is(
 );
 insert into public.projects (project_name, is_active) values ('health-on', true), ('health-off', false);
 create table public.cache_sources (
-    project_id uuid, is_active boolean, next_due_at timestamptz, leased_until timestamptz, consecutive_failures integer
+    project_id uuid, is_active boolean, next_due_at timestamptz, leased_until timestamptz, consecutive_failures integer,
+    needs_login_at timestamptz
 );
 insert into public.cache_sources
-select project.id, source.is_active, clock_timestamp() - source.late, clock_timestamp() + source.lease, source.failures
+select project.id, source.is_active, clock_timestamp() - source.late, clock_timestamp() + source.lease, source.failures,
+    case when source.failures > 0 then clock_timestamp() end
 from public.projects as project, (values
     (true, interval '5 minutes', null, 0), (true, interval '1 hour', interval '1 minute', 0),
     (true, interval '-1 minute', null, 3), (false, interval '1 day', null, 0)
@@ -141,8 +143,8 @@ from public.projects as project, (values
 where project_name like 'health-%';
 select is(
     (public.health_report() -> 'cache') - array['pending', 'pending_seconds', 'refused_24h'],
-    '{"sources": 3, "due": 1, "lag_seconds": 300, "failing": 1}'::jsonb,
-    'sources of active projects that are due and that nobody is at'
+    '{"sources": 3, "due": 1, "lag_seconds": 300, "failing": 1, "needs_login": 1}'::jsonb,
+    'sources of active projects that are due and that nobody is at, and those that need a login'
 );
 
 -- What the cache's workers hold, as they say.

@@ -15,6 +15,7 @@ Deno.env.set("SERVICE_API_KEY", "the-old-key, the-new-key");
 Deno.env.set("TEST_KEY", "a-value-that-must-not-leak");
 Deno.env.set("UNDECLARED_KEY", "never seen");
 Deno.env.set("LOG_LEVEL", "error");
+Deno.env.set("CLIENT_IP_HEADER", "X-Front-End");
 const { handle, instances } = await import("../functions/boundary/index.ts");
 
 const BASE = "http://localhost/boundary";
@@ -59,6 +60,16 @@ Deno.test("a request header is seen when the function declared it, and only then
   const reply = await get("/headers");
   assertEquals([reply.headers.get("x-seen"), reply.headers.get("access-control-allow-origin")], ["yes", "*"]);
   await reply.body?.cancel();
+});
+
+Deno.test("the header of the operator's front end is seen, and no other that claims to tell who calls", async () => {
+  const sent = {
+    "x-front-end": "203.0.113.1",
+    "x-forwarded-for": "203.0.113.2",
+    "cf-connecting-ip": "203.0.113.3",
+  };
+  const { "x-request-id": _, ...seen } = await json(get("/headers", sent));
+  assertEquals(seen, { "x-front-end": "203.0.113.1" });
 });
 
 Deno.test("each header that the SDK reads arrives under its own name, one that is missing or empty not at all", async () => {

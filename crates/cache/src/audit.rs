@@ -66,7 +66,7 @@ impl Record {
             role: "nobody".to_owned(),
             layer: None,
             size: 0,
-            ip: client_ip(request),
+            ip: client_ip(request, cx),
             user_agent: request.header("user-agent").unwrap_or("").to_owned(),
             started: cx.elapsed_ms(),
         }

@@ -8,7 +8,10 @@ use serde_json::json;
 
 use crate::entry::{Entry, Key, now_ms, timestamp};
 use crate::instance;
-use crate::rows::{cache_claim, cache_credentials, cache_delete, cache_fail, cache_load, cache_save};
+use crate::rows::{
+    cache_claim, cache_credentials, cache_delete, cache_fail, cache_load, cache_needs_login,
+    cache_rotation_begin, cache_rotation_fail, cache_save,
+};
 use crate::save::Draft;
 use crate::settings::Settings;
 use crate::sources::Source;
@@ -113,6 +116,9 @@ pub(crate) struct Claims {
     /// It fails, and is not due again for so long.
     #[serde(default)]
     pub(crate) resting_ms: Option<u64>,
+    /// It refuses its credentials, and waits for an operator.
+    #[serde(default)]
+    pub(crate) needs_login: bool,
 }
 
 #[derive(Deserialize)]
@@ -158,6 +164,37 @@ pub(crate) async fn fail(cx: &Context, settings: &Settings, lease: &str, error: 
         p_retry_seconds: retry_after.map(integer),
     };
     call(cx, settings, cache_fail::NAME, &arguments).await.map(drop)
+}
+
+/// Begins to renew the credentials of a leased source and returns the newest, sealed. `None` while another
+/// worker may hold newer ones, or when the lease is lost.
+pub(crate) async fn begin_rotation(cx: &Context, settings: &Settings, lease: &str) -> Result<Option<String>> {
+    let arguments = cache_rotation_begin::Args { p_lease_id: lease };
+    read(&call(cx, settings, cache_rotation_begin::NAME, &arguments).await?)
+}
+
+/// Ends a renewal that brought no new credentials.
+pub(crate) async fn fail_rotation(cx: &Context, settings: &Settings, lease: &str) -> Result<()> {
+    let arguments = cache_rotation_fail::Args { p_lease_id: lease };
+    call(cx, settings, cache_rotation_fail::NAME, &arguments).await.map(drop)
+}
+
+/// Marks a source as one that needs a login, and raises an alert; false where the database has newer
+/// credentials than those that were refused.
+pub(crate) async fn mark_needs_login(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    error: &Error,
+    refused: Option<&str>,
+) -> Result<bool> {
+    let arguments = cache_needs_login::Args {
+        p_project: &key.project,
+        p_type: &key.cache_type,
+        p_error: &format!("{}: {error}", error.as_code()),
+        p_credentials: refused,
+    };
+    read(&call(cx, settings, cache_needs_login::NAME, &arguments).await?)
 }
 
 /// Keeps sealed credentials; false where newer ones are there, or no source.

@@ -4,8 +4,6 @@
 //! that most requests are admitted without asking it and no instance exceeds the limit. What it said of
 //! a caller is kept in a file too, as hashes: a restart while it is away locks nobody out.
 
-use std::net::IpAddr;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ironferry::{Context, Error, Request, Result};
@@ -94,7 +92,7 @@ pub(crate) async fn admit(
             }
         },
     };
-    let asking = Asking { key_hash, ip: client_ip(request), project: project.to_owned() };
+    let asking = Asking { key_hash, ip: client_ip(request, cx), project: project.to_owned() };
     let admitted = loop {
         if refusal.is_none()
             && let Some(caller) = take(cx, settings, &asking)
@@ -266,11 +264,9 @@ impl Rate {
     }
 }
 
-/// The address that the last proxy saw: what stands before it in the header, anyone can write.
-pub(crate) fn client_ip(request: &Request) -> String {
-    let last = request.header("x-forwarded-for").and_then(|list| list.rsplit(',').next());
-    let address: Option<IpAddr> = last.and_then(|address| address.trim().parse().ok());
-    address.map_or_else(|| "0.0.0.0".to_owned(), |address| address.to_canonical().to_string())
+/// The address of a caller, as the database counts it.
+pub(crate) fn client_ip(request: &Request, cx: &Context) -> String {
+    request.client_address(cx).map_or_else(|| "0.0.0.0".to_owned(), |address| address.to_string())
 }
 
 /// A new API key: 256 random bits.

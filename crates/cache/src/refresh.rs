@@ -65,6 +65,7 @@ async fn claim(cx: &Context, settings: &Settings, key: &Key, why: Why) -> Result
     }
     let settled = if why == Why::Asked { 0 } else { SETTLED_MS };
     match database::claim(cx, settings, key, settled).await {
+        Ok(claims) if claims.needs_login => Err(sources::needs_login()),
         Ok(claims) => match (claims.claimed.into_iter().next(), claims.busy_ms) {
             (Some(claim), _) => fetch(cx, settings, key, &claim.source, Some(claim.lease_id)).await,
             (None, Some(0)) if claims.resting_ms.is_some() => Err(resting()),
@@ -124,9 +125,15 @@ pub(crate) async fn fetch(
 ) -> Result<Found> {
     let started = cx.elapsed_ms();
     let previous = pending::local_copy(cx, settings, key).await;
-    let source = &tokens::newest(key, source.clone());
+    let mut source = source.clone();
+    if let Some(sealed) = tokens::held(key) {
+        // The database has an older pair, which is used up.
+        source.credentials = Some(sealed);
+    }
+    let source = &source;
     remember(cx, settings, key, source).await;
-    let fetched = cx.within(LIMIT, sources::fetch(cx, settings, key, source, previous.as_ref())).await;
+    let fetching = sources::fetch(cx, settings, key, source, previous.as_ref(), lease.as_deref());
+    let fetched = cx.within(LIMIT, fetching).await;
     let fetched = fetched.unwrap_or_else(|_| Err(sources::failed(source, "it takes too long", 504)));
     let outcome = match fetched {
         Ok(fetched) => keep(cx, settings, key, source, fetched, started, lease.clone()).await,

@@ -21,7 +21,7 @@ pub mod cache_admit {
     }
 }
 
-/// Leases sources that are due, or a named one, due or not, unless it was fetched p_settled_ms ago or sooner; busy_ms when another has it, or just had it; resting_ms when it fails.
+/// Leases sources that are due, or a named one, due or not, unless it was fetched p_settled_ms ago or sooner or needs a login; busy_ms when another has it, or just had it; resting_ms when it fails.
 pub mod cache_claim {
     pub const NAME: &str = "cache_claim";
 
@@ -133,6 +133,24 @@ pub mod cache_load {
     }
 }
 
+/// Notes that a source refuses these credentials, or that its newest are lost, and raises an alert. False where newer credentials are there or it was known.
+pub mod cache_needs_login {
+    pub const NAME: &str = "cache_needs_login";
+
+    /// The arguments; those that are None have defaults.
+    #[derive(::serde::Serialize)]
+    pub struct Args<'a> {
+        pub p_project: &'a str,
+        pub p_type: &'a str,
+        pub p_error: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub p_credentials: Option<&'a str>,
+    }
+
+    /// What it gives.
+    pub type Output = bool;
+}
+
 /// An instance of the cache says how many saves it holds, for how long, and how many more were refused for good.
 pub mod cache_pending_report {
     pub const NAME: &str = "cache_pending_report";
@@ -180,6 +198,34 @@ pub mod cache_report {
         #[serde(skip_serializing_if = "Option::is_none")]
         pub p_hours: Option<i32>,
     }
+}
+
+/// Lets the holder of a lease renew the credentials of its source, and gives the newest; null while another worker may hold newer ones, or without the lease.
+pub mod cache_rotation_begin {
+    pub const NAME: &str = "cache_rotation_begin";
+
+    /// The arguments; those that are None have defaults.
+    #[derive(::serde::Serialize)]
+    pub struct Args<'a> {
+        pub p_lease_id: &'a str,
+    }
+
+    /// What it gives.
+    pub type Output = String;
+}
+
+/// Ends a renewal that brought no new credentials.
+pub mod cache_rotation_fail {
+    pub const NAME: &str = "cache_rotation_fail";
+
+    /// The arguments; those that are None have defaults.
+    #[derive(::serde::Serialize)]
+    pub struct Args<'a> {
+        pub p_lease_id: &'a str,
+    }
+
+    /// What it gives.
+    pub type Output = ();
 }
 
 /// Saves data unless newer is there (outcome older), and ends the lease it was fetched under.

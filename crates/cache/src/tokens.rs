@@ -7,7 +7,6 @@ use serde_json::json;
 
 use crate::entry::Key;
 use crate::settings::Settings;
-use crate::sources::Source;
 use crate::{database, file, instance, news, pending};
 
 /// Credentials that wait for the database.
@@ -44,9 +43,10 @@ pub(crate) fn hold(key: &Key, token: Token) {
     });
 }
 
-fn held(key: &Key) -> Option<Token> {
+/// Returns the sealed credentials of a source that wait for the database.
+pub(crate) fn held(key: &Key) -> Option<String> {
     instance::with(|instance| {
-        instance.pending.tokens.iter().find(|(known, _)| known == key).map(|(_, token)| token.clone())
+        instance.pending.tokens.iter().find(|(known, _)| known == key).map(|(_, token)| token.sealed.clone())
     })
 }
 
@@ -54,14 +54,6 @@ fn held(key: &Key) -> Option<Token> {
 pub(crate) async fn read(cx: &Context, settings: &Settings, key: &Key) -> Option<Token> {
     let content = file::read(cx, settings, &file::name(key, "token")).await.ok()?;
     ironferry::from_json(&content).ok()
-}
-
-/// Returns a source with the newest credentials: the database's are used up while others wait for it.
-pub(crate) fn newest(key: &Key, mut source: Source) -> Source {
-    if let Some(token) = held(key) {
-        source.credentials = Some(token.sealed);
-    }
-    source
 }
 
 /// Tries all that wait. Returns how many are done, or `None` when the database is away.
@@ -98,6 +90,7 @@ async fn send(cx: &Context, settings: &Settings, key: &Key, token: &Token) -> Re
                     json!({ "key": key.id(), "error": error.chain() }),
                 );
                 news::refused(&error);
+                lost(cx, settings, key, &error, None).await;
                 end(cx, settings, key, token).await;
             } else {
                 news::failed(&error);
@@ -107,9 +100,19 @@ async fn send(cx: &Context, settings: &Settings, key: &Key, token: &Token) -> Re
     }
 }
 
+/// Tells the database that the newest credentials of a source are lost. `refused`: those that the source does
+/// not take, unless they are not in the database at all.
+pub(crate) async fn lost(cx: &Context, settings: &Settings, key: &Key, error: &Error, refused: Option<&str>) {
+    cx.log(Level::Error, "cache.needs_login", json!({ "key": key.id(), "error": error.chain() }));
+    if let Err(unsaid) = database::mark_needs_login(cx, settings, key, error, refused).await {
+        // The next renewal is refused too, and says it again.
+        cx.warn("cache.needs_login_unsaid", json!({ "key": key.id(), "error": unsaid.chain() }));
+    }
+}
+
 /// Ends the wait of these credentials, unless newer ones came meanwhile.
 async fn end(cx: &Context, settings: &Settings, key: &Key, token: &Token) {
-    if held(key).is_none_or(|held| held.sealed != token.sealed) {
+    if held(key).is_none_or(|held| held != token.sealed) {
         return;
     }
     instance::with(|instance| instance.pending.tokens.retain(|(known, _)| known != key));

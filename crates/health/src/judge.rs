@@ -207,6 +207,10 @@ fn saves(check: &mut Check, saves: &Saves, limits: &Limits) {
     check.compare(limits.cache_pending_seconds, saves.oldest_seconds, &what);
     let what = format!("saves of a day that the database refused for good ({})", saves.last_error);
     check.compare(limits.cache_refused, saves.refused, &what);
+    if saves.need_login > 0 {
+        let what = "sources refuse their refresh token: save them with a new one";
+        check.add(Status::Degraded, format!("{} {what}", saves.need_login));
+    }
 }
 
 fn tokens(tokens: &Tokens, limits: &Limits) -> Check {

@@ -114,6 +114,7 @@ fn measured(page: &mut Page, report: &Report) {
         page.number("cache_pending", "Saves that the database has not taken.", Some(saves.pending));
         page.number("cache_pending_seconds", "How long the oldest waits.", Some(saves.oldest_seconds));
         page.number("cache_refused_24h", "Saves that it refused for good.", Some(saves.refused));
+        page.number("cache_needs_login", "Sources that refuse their refresh token.", Some(saves.need_login));
     }
 }
 

@@ -98,7 +98,7 @@ pub(crate) struct Signals {
     pub(crate) oldest_seconds: u64,
 }
 
-/// What the workers of the cache hold that the database has not taken.
+/// What the workers of the cache hold that the database has not taken, and what they cannot refresh.
 #[derive(Debug)]
 pub(crate) struct Saves {
     pub(crate) pending: u64,
@@ -106,6 +106,8 @@ pub(crate) struct Saves {
     /// For good, in a day.
     pub(crate) refused: u64,
     pub(crate) last_error: String,
+    /// Sources that refuse their credentials.
+    pub(crate) need_login: u64,
 }
 
 /// Asks the database, and gives up after a while.
@@ -223,6 +225,7 @@ fn saves(cache: &Value) -> Option<Saves> {
         oldest_seconds: number(cache, "pending_seconds")?,
         refused: number(cache, "refused_24h")?,
         last_error: text(cache, "pending_error").unwrap_or_default(),
+        need_login: number(cache, "needs_login").unwrap_or(0),
     })
 }
 

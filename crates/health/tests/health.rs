@@ -23,6 +23,7 @@ fn well() -> Value {
         "cache": {
             "sources": 3, "due": 0, "lag_seconds": 0, "failing": 0,
             "pending": 1, "pending_seconds": 2, "refused_24h": 0, "pending_error": "57014 statement timeout",
+            "needs_login": 0,
         },
         "versions": { "postgres": "15.8", "migration": "20261121140300" },
         "errors": {},
@@ -101,7 +102,7 @@ fn a_project_in_which_all_is_well_is_healthy_and_shows_what_was_measured() {
 #[test]
 fn each_check_has_its_limits() {
     let job = "/pg_cron/jobs/0";
-    let cases: [(&str, Value, &str, &str, &str); 28] = [
+    let cases: [(&str, Value, &str, &str, &str); 29] = [
         ("/server/size_bytes", json!(7_201_000_000_u64), "database", "degraded", "7201 (limit 7200)"),
         ("/server/read_only", json!(true), "database", "unhealthy", "takes no writes"),
         ("/server/connections_used", json!(80), "connections", "degraded", "80 of 97"),
@@ -130,6 +131,7 @@ fn each_check_has_its_limits() {
         ("/cache/pending_seconds", json!(301), "cache", "degraded", "1 saves wait"),
         ("/cache/pending_seconds", json!(3_601), "cache", "unhealthy", "57014 statement timeout"),
         ("/cache/refused_24h", json!(1), "cache", "degraded", "refused for good"),
+        ("/cache/needs_login", json!(1), "cache", "degraded", "1 sources refuse their refresh token"),
     ];
     for (pointer, value, check, status, problem) in cases {
         let app = app(but(pointer, value.clone()));

@@ -55,6 +55,7 @@
 
 pub mod app;
 mod auth;
+mod client;
 mod context;
 mod cors;
 pub mod db;

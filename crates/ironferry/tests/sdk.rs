@@ -169,6 +169,49 @@ async fn echo(request: Request, _cx: Context) -> Result<Response> {
     Ok(Response::text(200, request.route()))
 }
 
+async fn whence(request: Request, cx: Context) -> Result<Response> {
+    let address = request.client_address(&cx).map_or("unknown".to_owned(), |address| address.to_string());
+    Ok(Response::text(200, &address))
+}
+
+#[test]
+fn a_forwarding_header_counts_only_behind_the_front_end_that_sets_it() {
+    const HOSTED: &str = "https://abcdefghijklmnopqrst.supabase.co";
+    let from = |url: &str, setting: &str, headers: &[(&str, &str)]| {
+        let app = App::new(whence).secret("SUPABASE_URL", url).secret("CLIENT_IP_HEADER", setting);
+        app.send("GET", "/whence", headers, "").text()
+    };
+    let all = [
+        ("cf-connecting-ip", "203.0.113.1"),
+        ("x-forwarded-for", "203.0.113.2, 203.0.113.3"),
+        ("x-real-ip", "203.0.113.4"),
+    ];
+    assert_eq!(from(HOSTED, "", &all), "203.0.113.1", "the platform's edge sets it");
+    assert_eq!(from(HOSTED, "", &all[1..]), "unknown", "whoever called wrote these");
+    for url in [
+        "http://127.0.0.1:54321",
+        "http://kong:8000",
+        "https://supabase.co.evil.example",
+        "https://own.example",
+    ] {
+        assert_eq!(from(url, "", &all), "unknown", "{url} has no front end that is known");
+    }
+    assert_eq!(
+        from("http://kong:8000", "X-Forwarded-For", &all),
+        "203.0.113.3",
+        "the front end adds the last one"
+    );
+    assert_eq!(from(HOSTED, "x-real-ip", &all), "203.0.113.4", "the operator knows better");
+    assert_eq!(from(HOSTED, "not a header", &all), "unknown");
+
+    let one = |value: &str| from(HOSTED, "", &[("cf-connecting-ip", value)]);
+    assert_eq!(one("::ffff:203.0.113.9"), "203.0.113.9");
+    assert_eq!(one(" 2001:DB8::0:1 "), "2001:db8::1");
+    for nothing in ["", "localhost", "203.0.113.9:80", "203.0.113.9,"] {
+        assert_eq!(one(nothing), "unknown", "{nothing:?}");
+    }
+}
+
 #[test]
 fn browsers_may_call_from_the_origins_that_are_named() {
     let app = App::new(echo).secret("CORS_ORIGINS", "https://a.example, https://b.example");

@@ -1,5 +1,7 @@
 //! Who sent it. Only what comes out of here is let into the database.
 
+use std::net::IpAddr;
+
 use hmac::{Hmac, Mac as _};
 use ironferry::{Context, Error, Request, Result, Secret};
 use sha2::{Digest as _, Sha256};
@@ -32,9 +34,9 @@ impl Unverified<'_> {
     /// 401 unless the sender is let in; 410 when the webhook is inactive, which only its senders learn.
     pub(crate) fn verify(self, cx: &Context) -> Result<Verified> {
         let Self { request, config } = self;
-        let address = client_address(cx, request);
-        if !is_allowed(&config, address.as_deref()) {
-            let seen = address.unwrap_or_default();
+        let address = request.client_address(cx);
+        if !is_allowed(&config, address) {
+            let seen = address.map_or_else(|| "an unknown address".to_owned(), |address| address.to_string());
             return Err(Error::unauthorized("alerts from this address are not accepted")
                 .source(format!("sent from {seen}")));
         }
@@ -100,23 +102,11 @@ fn signature(cx: &Context, config: &Config, request: &Request) -> Result<()> {
     if expected.matches(&shown) { Ok(()) } else { Err(wrong()) }
 }
 
-/// By the header that the platform's edge overwrites; else the last hop's word, which no sender can write.
-fn client_address(cx: &Context, request: &Request) -> Option<String> {
-    let last = |name: &str| {
-        let hops = request.header(name)?;
-        hops.rsplit(',').map(str::trim).find(|hop| !hop.is_empty()).map(str::to_owned)
-    };
-    match cx.secret("CLIENT_IP_HEADER") {
-        Some(name) => last(name.expose()),
-        None => last("cf-connecting-ip").or_else(|| last("x-forwarded-for")),
-    }
-}
-
-fn is_allowed(config: &Config, address: Option<&str>) -> bool {
-    let address = address.map(|address| address.trim_start_matches("::ffff:"));
+fn is_allowed(config: &Config, address: Option<IpAddr>) -> bool {
+    let is = |one: &str| address.is_some() && one.parse().ok() == address;
     match &config.allowed_ips {
-        Some(list) => list.is_empty() || list.iter().any(|one| Some(one.as_str()) == address),
-        None => config.source != "tradingview" || TRADINGVIEW.iter().any(|one| Some(*one) == address),
+        Some(list) => list.is_empty() || list.iter().any(|one| is(one)),
+        None => config.source != "tradingview" || TRADINGVIEW.iter().any(|one| is(one)),
     }
 }
 

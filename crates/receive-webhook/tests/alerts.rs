@@ -183,23 +183,30 @@ fn the_alerts_own_time_and_id_make_it_unique() {
 }
 
 #[test]
-fn addresses_are_told_by_who_cannot_lie_about_them() {
-    let from = |more: Value, headers: &[(&str, &str)]| {
-        let app = webhook(&more);
+fn an_address_counts_as_the_front_end_tells_it() {
+    let from = |more: Value, front_end: &str, headers: &[(&str, &str)]| {
+        let app = webhook(&more).secret("CLIENT_IP_HEADER", front_end);
         let body = format!(r#"{{"passphrase":"{PASSPHRASE}","ticker":"AAPL","action":"buy"}}"#);
         let headers = [&[("content-type", "application/json")], headers].concat();
         app.send("POST", &format!("/receive-webhook/{ID}"), &headers, body).status()
     };
     let tradingview = || json!({ "source": "tradingview" });
-    assert_eq!(from(tradingview(), &[("x-forwarded-for", "52.89.214.238")]), 200);
-    assert_eq!(from(tradingview(), &[("x-forwarded-for", "52.89.214.238, 203.0.113.9")]), 401);
-    assert_eq!(
-        from(tradingview(), &[("cf-connecting-ip", "203.0.113.9"), ("x-forwarded-for", "52.89.214.238")]),
-        401
-    );
-    assert_eq!(from(tradingview(), &[]), 401);
-    assert_eq!(from(json!({ "source": "tradingview", "allowed_ips": [] }), &[]), 200);
-    assert_eq!(from(json!({ "allowed_ips": ["203.0.113.9"] }), &[("x-forwarded-for", "203.0.113.9")]), 200);
+    let listed = || json!({ "allowed_ips": ["203.0.113.9", "2001:DB8::1"] });
+    for (config, front_end, header, address, status) in [
+        (tradingview(), "x-forwarded-for", "x-forwarded-for", "52.89.214.238", 200),
+        (tradingview(), "x-forwarded-for", "x-forwarded-for", "52.89.214.238, 203.0.113.9", 401),
+        (tradingview(), "x-forwarded-for", "cf-connecting-ip", "52.89.214.238", 401),
+        // Without a front end anyone can write these.
+        (tradingview(), "", "x-forwarded-for", "52.89.214.238", 401),
+        (tradingview(), "", "cf-connecting-ip", "52.89.214.238", 401),
+        (listed(), "x-real-ip", "x-real-ip", "203.0.113.9", 200),
+        (listed(), "x-real-ip", "x-real-ip", "2001:db8:0::1", 200),
+        (listed(), "x-real-ip", "x-real-ip", "203.0.113.90", 401),
+    ] {
+        assert_eq!(from(config, front_end, &[(header, address)]), status, "{front_end:?} {header} {address}");
+    }
+    assert_eq!(from(tradingview(), "x-real-ip", &[]), 401);
+    assert_eq!(from(json!({ "source": "tradingview", "allowed_ips": [] }), "", &[]), 200);
 }
 
 #[test]

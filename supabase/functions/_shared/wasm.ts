@@ -26,7 +26,7 @@ export const SERVICE = [
 export const USERS = ["SUPABASE_PUBLISHABLE_KEYS", "SUPABASE_ANON_KEY", "SUPABASE_JWKS", "JWT_SECRET"];
 
 /** Settings of the SDK itself, which hold nothing secret. */
-const SETTINGS = ["LOG_LEVEL", "CORS_ORIGINS"];
+const SETTINGS = ["LOG_LEVEL", "CORS_ORIGINS", "CLIENT_IP_HEADER", "SUPABASE_URL"];
 
 declare const EdgeRuntime: { waitUntil(promise: Promise<unknown>): void } | undefined;
 
@@ -46,6 +46,7 @@ interface Waiting {
 export function handler(packed: Packed, options: Options): (request: Request) => Promise<Response> {
   const instantiate = compile(packed);
   const secrets = pick([...options.secrets, ...SETTINGS]);
+  const headers = [...(options.headers ?? []), ...clientHeader(secrets)];
   secrets.IRONFERRY_MODULE = `${packed.name} ${packed.source}`;
   let instance: Shim | undefined;
 
@@ -57,7 +58,7 @@ export function handler(packed: Packed, options: Options): (request: Request) =>
       if (received === undefined) return tooLarge(id);
       body = new Uint8Array(received);
     }
-    const head = readHead(request, id, options.headers ?? []);
+    const head = readHead(request, id, headers);
     if (instance === undefined || instance.broken) instance = new Shim(instantiate(), secrets);
     return instance.serve(id, head, body);
   };
@@ -204,6 +205,12 @@ export class Shim extends Effects {
     const request_id = this.#waiting[request]?.id;
     console.error(JSON.stringify({ event: "crashed", level: "error", request_id, error }));
   }
+}
+
+/** The header in which the operator's front end says where a caller is. */
+function clientHeader(settings: Record<string, string>): string[] {
+  const name = settings.CLIENT_IP_HEADER?.trim() ?? "";
+  return /^[\w-]+$/.test(name) ? [name] : [];
 }
 
 function wait(id: string): Waiting {

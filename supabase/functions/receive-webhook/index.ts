@@ -10,6 +10,6 @@ const SIGNED = ["x-webhook-signature", "x-webhook-timestamp", "idempotency-key"]
 
 Deno.serve(handler(module, {
   secrets: [...SERVICE, ...USERS, ...OPTIONAL, ...BROKER, ...ORDERS, ...SIMULATION, ...LIMITS],
-  headers: ["x-forwarded-for", "cf-connecting-ip", ...SIGNED],
+  headers: ["cf-connecting-ip", ...SIGNED],
   maxBody: 16_384,
 }));

@@ -116,7 +116,7 @@ async fn a_caller_has_a_hundred_requests_a_minute_and_is_told_so() -> Result<()>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn networks_guesses_and_bad_input_are_refused_recorded_and_raise_alarm() -> Result<()> {
-    let cache = Cache::start("alarm", &[]).await?;
+    let cache = Cache::start("alarm", &[("CLIENT_IP_HEADER", "x-forwarded-for")]).await?;
     let db = cache.lab.db().await?;
     cache.put("/tracker/data", &json!({ "n": 1 })).await?;
     for number in 0..6 {

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::cache::{Cache, header, layer};
 
-async fn database_is_back(lab: &Lab) -> Result<()> {
+pub(crate) async fn database_is_back(lab: &Lab) -> Result<()> {
     lab.stack.start_part("postgres").await?;
     for _ in 0..600 {
         if lab.db().await.is_ok() {

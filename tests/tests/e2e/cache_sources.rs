@@ -7,6 +7,7 @@ use ironferry_tests::origins::{Origins, Page};
 use serde_json::{Value, json};
 
 use crate::cache::{Cache, layer};
+use crate::cache_outages::database_is_back;
 
 const STRAVA: [(&str, &str); 2] =
     [("STRAVA_CLIENT_ID", "client"), ("STRAVA_CLIENT_SECRET", "the-client-secret")];
@@ -63,21 +64,57 @@ async fn all_pages_of_strava_arrive_and_the_newest_refresh_token_is_kept_sealed(
     let sealed = db.text("select credentials from public.cache_sources", &[]).await?;
     assert!(sealed.starts_with("v1.") && !sealed.contains("refresh-"), "{sealed}");
 
-    // The database is away while a token is renewed: the worker keeps it, and it arrives later.
+    // Without the database no token is renewed: nothing could keep the new one.
     cache.lab.stack.stop_part("postgres").await?;
-    assert_eq!(cache.send("POST", "/tracker/strava/refresh", &[], "").await?.status, 200);
-    assert_eq!(cache.send("POST", "/tracker/strava/refresh", &[], "").await?.status, 200);
-    cache.lab.stack.start_part("postgres").await?;
-    let db = cache.lab.db().await?;
-    let begun = Instant::now();
-    while db.text("select credentials from public.cache_sources", &[]).await? == sealed {
-        ensure!(begun.elapsed() < Duration::from_mins(1), "the newest token does not arrive");
-        cache.send("POST", "/tick?wait=true", &[], "{}").await?;
-        tokio::time::sleep(Duration::from_millis(500)).await;
-    }
+    let reply = cache.send("POST", "/tracker/strava/refresh", &[], "").await?;
+    assert_eq!((reply.status, reply.json()?["code"].as_str()), (503, Some("DATABASE_UNAVAILABLE")));
+    assert_eq!(origins.athlete(|athlete| athlete.refresh_token.clone()), "refresh-3");
+    assert_eq!(
+        cache.get("/tracker/strava").await?.json()?["total_activities"],
+        450,
+        "what was fetched is served"
+    );
+    database_is_back(&cache.lab).await?;
+    let reply = cache.send("POST", "/tracker/strava/refresh", &[], "").await?;
+    assert_eq!(reply.status, 200, "{}", reply.json()?);
+
+    // Nothing but the database needs to last.
     cache.restart().await?;
     let reply = cache.send("POST", "/tracker/strava/refresh", &[], "").await?;
     assert_eq!(reply.status, 200, "the database has the newest token: {}", reply.json()?);
+    cache.stop().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_refresh_token_is_told_of_and_replaced_by_an_operator() -> Result<()> {
+    let cache = Cache::start("login", &STRAVA).await?;
+    let db = cache.lab.db().await?;
+    let origins = Origins::start().await?;
+    origins.athlete(|athlete| {
+        athlete.activities = 3;
+        athlete.token_seconds = 60;
+        athlete.limit = 1_000;
+    });
+    strava(&cache, &origins, json!({})).await?;
+    assert_eq!(cache.get("/tracker/strava").await?.status, 200);
+
+    // A worker renewed the token and was killed before the database had the new one.
+    origins.athlete(|athlete| athlete.refresh_token = "refresh-lost".to_owned());
+    for _ in 0..2 {
+        let reply = cache.send("POST", "/tracker/strava/refresh", &[], "").await?;
+        assert_eq!((reply.status, reply.json()?["code"].as_str()), (502, Some("SOURCE_NEEDS_LOGIN")));
+    }
+    let grants = |calls: &[String]| calls.iter().filter(|call| call.contains("/oauth/token")).count();
+    assert_eq!(grants(&origins.calls()), 2, "a token that was refused is not tried again");
+    let marked = "select needs_login_at is not null and rotating_until is null from public.cache_sources";
+    assert_eq!(db.text(&format!("select ({marked})::text"), &[]).await?, "true");
+    let alerts = "select string_agg(kind || ' ' || subject, ', ') from public.cache_alerts";
+    assert_eq!(db.text(alerts, &[]).await?, "needs_login tracker/strava");
+    assert_eq!(cache.get("/tracker/strava").await?.json()?["total_activities"], 3, "the old data stays");
+
+    strava(&cache, &origins, json!({ "refresh_token": "refresh-lost" })).await?;
+    let reply = cache.send("POST", "/tracker/strava/refresh", &[], "").await?;
+    assert_eq!(reply.status, 200, "{}", reply.json()?);
     cache.stop().await
 }
 

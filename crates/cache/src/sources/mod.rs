@@ -43,18 +43,20 @@ pub(crate) struct Fetched {
     pub(crate) rich_at: Option<f64>,
 }
 
-/// Fetches. `previous` is the data so far, for a source that adds to it.
+/// Fetches. `previous` is the data so far, for a source that adds to it; without a lease no credentials are
+/// renewed.
 pub(crate) async fn fetch(
     cx: &Context,
     settings: &Settings,
     key: &Key,
     source: &Source,
     previous: Option<&Entry>,
+    lease: Option<&str>,
 ) -> Result<Fetched> {
     match source.kind.as_str() {
         "json" => json::fetch(cx, source).await,
         "justgiving" => justgiving::fetch(cx, source).await,
-        "strava" => strava::fetch(cx, settings, key, source, previous).await,
+        "strava" => strava::fetch(cx, settings, key, source, previous, lease).await,
         other => {
             Err(Error::bad_request(format!("there is no kind of source `{other}`")).code("INVALID_SOURCE"))
         }
@@ -91,9 +93,17 @@ pub(crate) struct Call<'a> {
 /// As large as anything that is cached.
 pub(crate) const MAX_BODY: usize = 10_485_760;
 
-/// Sends a call and gives a reply that succeeded. Redirects are not followed: they would carry the
-/// headers to a place that nobody has looked at.
+/// Sends a call and returns a reply that succeeded.
 pub(crate) async fn call(cx: &Context, call: Call<'_>) -> Result<http::Response<Bytes>> {
+    let source = call.source;
+    let reply = send(cx, call).await?;
+    check(cx, source, &reply)?;
+    Ok(reply)
+}
+
+/// Sends a call and returns the reply, whatever its status. Redirects are not followed: they would carry the
+/// headers to a place that nobody has looked at.
+pub(crate) async fn send(cx: &Context, call: Call<'_>) -> Result<http::Response<Bytes>> {
     let source = call.source;
     let mut request = http::Request::builder()
         .method(call.method)
@@ -112,16 +122,20 @@ pub(crate) async fn call(cx: &Context, call: Call<'_>) -> Result<http::Response<
     })?;
     let options =
         FetchOptions { max_body: call.max_body, follow_redirects: false, ..FetchOptions::default() };
-    let reply = cx.fetch_with(request, options).await.map_err(|error| {
+    cx.fetch_with(request, options).await.map_err(|error| {
         match error {
             HostError::Timeout => failed(source, "it did not answer in time", 504),
             HostError::TooLarge => failed(source, "it sends more than is accepted", 502),
             _ => failed(source, "it cannot be reached", 502),
         }
         .source(error)
-    })?;
+    })
+}
+
+/// Returns an error for a reply that did not succeed.
+pub(crate) fn check(cx: &Context, source: &Source, reply: &http::Response<Bytes>) -> Result<()> {
     match reply.status() {
-        status if status.is_success() => Ok(reply),
+        status if status.is_success() => Ok(()),
         StatusCode::TOO_MANY_REQUESTS => Err(limited(source, retry_after(cx, reply.headers()).unwrap_or(60))),
         status => Err(failed(source, &format!("it answered {}", status.as_u16()), 502)),
     }
@@ -168,6 +182,12 @@ pub(crate) fn limited(source: &Source, seconds: u64) -> Error {
     Error::unavailable(format!("the {} source asks to slow down", source.kind))
         .code("SOURCE_LIMITED")
         .details(serde_json::json!({ "retry_after": seconds.clamp(1, 86_400) }))
+}
+
+/// 502: it refuses its credentials, and only an operator can get new ones.
+pub(crate) fn needs_login() -> Error {
+    Error::bad_gateway("the source refuses its refresh token: save the source with a new one")
+        .code("SOURCE_NEEDS_LOGIN")
 }
 
 /// `Retry-After`, in seconds or as a date.

@@ -2,16 +2,20 @@
 //!
 //! `settings.after` (epoch seconds or RFC 3339) and `settings.types` say which. Photos and comments,
 //! the rich fields, cost a request each and are fetched once in `rich_seconds`, photos of activities
-//! of the last day and comments of those of the last week. Refresh tokens rotate: the newest pair is
-//! sealed and kept before it is used.
+//! of the last day and comments of those of the last week. Refresh tokens rotate: the database allows one
+//! worker at a time to renew them, and the new pair is sealed and kept before it is used.
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, StatusCode};
 use ironferry::seal::KeyRing;
 use ironferry::{Context, Error, Result, Secret};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::{Call, Fetched, MAX_BODY, Source, call, encode, failed, limited, protocol, read, stamp};
+use super::{
+    Call, Fetched, MAX_BODY, Source, call, check, encode, failed, limited, needs_login, protocol, read, send,
+    stamp,
+};
+use crate::database;
 use crate::entry::{Entry, Key, now_ms, parse_time};
 use crate::refresh::{self, body_of};
 use crate::settings::Settings;
@@ -51,8 +55,9 @@ pub(crate) async fn fetch(
     key: &Key,
     source: &Source,
     previous: Option<&Entry>,
+    lease: Option<&str>,
 ) -> Result<Fetched> {
-    let token = token(cx, settings, key, source).await?;
+    let token = token(cx, settings, key, source, lease).await?;
     let api = Api { cx, source, bearer: ["Bearer ", token.expose()].concat() };
     let mut activities = api.activities().await?;
     keep_rich(&mut activities, &body_of(previous)["activities"]);
@@ -206,30 +211,93 @@ fn keep_rich(activities: &mut [Value], before: &Value) {
     }
 }
 
-/// The access token; renewed, and the new pair kept, when it is about to end.
-async fn token(cx: &Context, settings: &Settings, key: &Key, source: &Source) -> Result<Secret> {
-    let ring = KeyRing::from_secret(cx, KEYS)?;
-    let place = place(key);
+/// Returns the access token. One that is about to expire is renewed first, and the new pair kept.
+async fn token(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    source: &Source,
+    lease: Option<&str>,
+) -> Result<Secret> {
     let sealed = source.credentials.as_deref().ok_or_else(|| {
         Error::bad_request("the strava source has no refresh token: save it with one")
             .code("SOURCE_CREDENTIALS")
     })?;
-    let pair: Pair = ironferry::from_json(ring.open(&place, sealed)?.expose().as_bytes())
-        .map_err(|_| Error::internal("a sealed value cannot be read").code("SEAL_BROKEN"))?;
-    let now = now_ms(cx) / 1_000;
-    if !pair.access_token.is_empty() && pair.expires_at > now + MARGIN_SECONDS {
-        return Ok(Secret::new(pair.access_token));
+    if let Some(token) = Pair::open(cx, key, sealed)?.good_token(cx) {
+        return Ok(token);
     }
-    let granted = renew(cx, source, &pair).await?;
+    // Without the database nothing could keep the new refresh token, and the source takes no other.
+    let lease = lease.ok_or_else(|| {
+        Error::unavailable("the access token has expired; it is renewed when the database is back")
+            .code("DATABASE_UNAVAILABLE")
+    })?;
+    let current = database::begin_rotation(cx, settings, lease).await?.ok_or_else(|| {
+        Error::unavailable("another instance is renewing the access token")
+            .code("REFRESHING")
+            .details(json!({ "retry_after": 60 }))
+    })?;
+    let is_held = tokens::held(key).is_some();
+    let current = tokens::held(key).unwrap_or(current);
+    let pair = Pair::open(cx, key, &current)?;
+    if let Some(token) = pair.good_token(cx) {
+        end_rotation(cx, settings, key, lease).await;
+        return Ok(token);
+    }
+    match renew(cx, source, &pair).await {
+        Ok(granted) => keep(cx, settings, key, source, granted).await,
+        Err(error) => {
+            if error.as_code() == "SOURCE_NEEDS_LOGIN" {
+                let refused = (!is_held).then_some(current.as_str());
+                tokens::lost(cx, settings, key, &error, refused).await;
+            } else {
+                end_rotation(cx, settings, key, lease).await;
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn end_rotation(cx: &Context, settings: &Settings, key: &Key, lease: &str) {
+    if let Err(error) = database::fail_rotation(cx, settings, lease).await {
+        // It ends by itself after some minutes.
+        cx.warn("cache.rotation_kept", json!({ "key": key.id(), "error": error.chain() }));
+    }
+}
+
+async fn keep(
+    cx: &Context,
+    settings: &Settings,
+    key: &Key,
+    source: &Source,
+    granted: Granted,
+) -> Result<Secret> {
     let pair = Pair {
         refresh_token: granted.refresh_token,
         access_token: granted.access_token,
         expires_at: granted.expires_at,
     };
-    let sealed = ring.seal(cx, &place, &Secret::new(written(&pair)?))?;
+    let sealed = pair.seal(cx, key)?;
     tokens::keep(cx, settings, key, Token { sealed: sealed.clone(), got_ms: now_ms(cx) }).await?;
     refresh::remember(cx, settings, key, &Source { credentials: Some(sealed), ..source.clone() }).await;
     Ok(Secret::new(pair.access_token))
+}
+
+impl Pair {
+    fn open(cx: &Context, key: &Key, sealed: &str) -> Result<Self> {
+        let opened = KeyRing::from_secret(cx, KEYS)?.open(&place(key), sealed)?;
+        ironferry::from_json(opened.expose().as_bytes())
+            .map_err(|_| Error::internal("a sealed value cannot be read").code("SEAL_BROKEN"))
+    }
+
+    fn seal(&self, cx: &Context, key: &Key) -> Result<String> {
+        KeyRing::from_secret(cx, KEYS)?.seal(cx, &place(key), &Secret::new(written(self)?))
+    }
+
+    /// Returns the access token unless it is about to expire.
+    fn good_token(&self, cx: &Context) -> Option<Secret> {
+        let is_good = !self.access_token.is_empty() && self.expires_at > now_ms(cx) / 1_000 + MARGIN_SECONDS;
+        is_good.then(|| Secret::new(self.access_token.as_str()))
+    }
 }
 
 async fn renew(cx: &Context, source: &Source, pair: &Pair) -> Result<Granted> {
@@ -245,23 +313,31 @@ async fn renew(cx: &Context, source: &Source, pair: &Pair) -> Result<Granted> {
         form.push('=');
         encode_form(&mut form, value);
     }
-    let reply = call(
-        cx,
-        Call {
-            source,
-            method: Method::POST,
-            url: &[source.url.trim_end_matches('/'), "/oauth/token"].concat(),
-            headers: &[("content-type", "application/x-www-form-urlencoded")],
-            body: form.into(),
-            max_body: 100_000,
-        },
-    )
-    .await
-    .map_err(|error| match error.as_code() {
+    let call = Call {
+        source,
+        method: Method::POST,
+        url: &[source.url.trim_end_matches('/'), "/oauth/token"].concat(),
+        headers: &[("content-type", "application/x-www-form-urlencoded")],
+        body: form.into(),
+        max_body: 100_000,
+    };
+    let unrenewed = |error: Error| match error.as_code() {
         "SOURCE_LIMITED" => limited(source, quarter(cx)),
         _ => failed(source, "it does not renew the access token", 502).source(error),
-    })?;
+    };
+    let reply = send(cx, call).await.map_err(unrenewed)?;
+    if is_refused(&reply) {
+        return Err(needs_login());
+    }
+    check(cx, source, &reply).map_err(unrenewed)?;
     read(source, reply.body())
+}
+
+/// Whether it is the refresh token that is wrong, and not the client's own id or secret.
+fn is_refused(reply: &http::Response<bytes::Bytes>) -> bool {
+    let body = String::from_utf8_lossy(reply.body());
+    matches!(reply.status(), StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED)
+        && ["refresh_token", "RefreshToken", "invalid_grant"].iter().any(|word| body.contains(word))
 }
 
 fn encode_form(form: &mut String, value: &str) {

@@ -53,6 +53,7 @@ fn standing(entry: &Value) -> (&'static str, Tone) {
         _ => false,
     };
     match () {
+        () if entry["needs_login_at"].is_string() => ("needs login", Tone::Bad),
         () if entry["refreshing"] == true => ("refreshing", Tone::Plain),
         () if entry["consecutive_failures"].as_u64().is_some_and(|failures| failures > 0) => {
             ("failing", Tone::Bad)
