@@ -162,6 +162,9 @@ fn serve(request: &Request<Bytes>, shared: &Mutex<Shared>) -> Response<Bytes> {
             answer(StatusCode::OK, &json!(listed))
         }
         (&Method::POST, "/secrets", _) => match serde_json::from_slice::<Vec<Secret>>(request.body()) {
+            Ok(secrets) if secrets.iter().any(is_refused) => {
+                answer(StatusCode::BAD_REQUEST, &json!({"message": "a secret is not acceptable"}))
+            }
             Ok(secrets) => {
                 let set: Vec<_> = secrets.into_iter().map(|one| (one.name, one.value)).collect();
                 shared.secrets.extend(set.iter().cloned());
@@ -208,6 +211,11 @@ fn serve(request: &Request<Bytes>, shared: &Mutex<Shared>) -> Response<Bytes> {
             answer(StatusCode::NOT_FOUND, &json!({"message": format!("no {} {path} here", request.method())}))
         }
     }
+}
+
+/// The platform's rules for one secret.
+fn is_refused(secret: &Secret) -> bool {
+    secret.name.starts_with("SUPABASE_") || secret.name.len() > 256 || secret.value.len() > 48 * 1_024
 }
 
 fn describe(slug: &str, function: &Function) -> Value {

@@ -45,12 +45,12 @@ impl Hosted {
         tokio::spawn(async move {
             while let Some((_, upload)) = uploads.recv().await {
                 let source = String::from_utf8_lossy(&upload.files[INDEX]).into_owned();
-                let changed = source.lines().map(|line| {
+                let lines = source.lines().map(|line| {
                     let change = changes.iter().find(|(begin, _)| line.trim_start().starts_with(begin));
                     change.map_or(line, |(_, with)| with)
                 });
-                let changed = changed.collect::<Vec<_>>().join("\n");
-                std::fs::write(hosted.join(INDEX), changed).expect("the stack takes it");
+                let source = lines.collect::<Vec<_>>().join("\n");
+                std::fs::write(hosted.join(INDEX), source).expect("the stack takes it");
             }
         });
         Ok(Self { stack, management, folder })
