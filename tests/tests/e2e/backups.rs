@@ -309,6 +309,7 @@ const PERMISSIVE: &str = "
 /// Grants of each kind, and some that are easily lost.
 const GRANTS: &str = "
     create role auditor nologin;
+    create extension citext with schema public;
     grant select (id, company_name) on public.companies to auditor with grant option;
     grant update (company_name) on public.companies to authenticated;
     create sequence public.invoice_numbers;
@@ -328,9 +329,11 @@ const GRANTS: &str = "
     grant select on public.names to auditor;
 ";
 
-/// The ACL of everything in the project's schemas, one line for each privilege of each role.
+/// The ACL of all that is the project's own in its schemas, one line for each privilege of each role. What an extension
+/// made belongs to the superuser, and gets the grants that the platform gives it.
 async fn acls(db: &Db) -> Result<Vec<String>> {
     let query = "with schemas as (select oid from pg_namespace where nspname in ('public', 'private', 'Odd Schema', 'supabase_migrations')),
+        members as (select objid from pg_depend where deptype = 'e'),
         objects as (
             select 'schema ' || nspname as name, coalesce(nspacl, acldefault('n', nspowner)) as acl
             from pg_namespace where oid in (select oid from schemas)
@@ -339,9 +342,9 @@ async fn acls(db: &Db) -> Result<Vec<String>> {
             union all select 'column ' || attrelid::regclass || '.' || attname, attacl
             from pg_attribute join pg_class on pg_class.oid = attrelid where relnamespace in (select oid from schemas) and attacl is not null
             union all select 'function ' || oid::regprocedure, coalesce(proacl, acldefault('f', proowner))
-            from pg_proc where pronamespace in (select oid from schemas)
+            from pg_proc where pronamespace in (select oid from schemas) and oid not in (select objid from members)
             union all select 'type ' || oid::regtype, coalesce(typacl, acldefault('T', typowner))
-            from pg_type where typnamespace in (select oid from schemas) and typcategory <> 'A'
+            from pg_type where typnamespace in (select oid from schemas) and typcategory <> 'A' and oid not in (select objid from members)
               and not exists (select from pg_class where pg_class.oid = typrelid and relkind <> 'c')
         )
         select name || ': ' || privilege_type || ' for ' || coalesce(nullif(grantee, 0)::regrole::text, 'public') || is_grantable as line
