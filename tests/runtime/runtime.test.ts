@@ -289,7 +289,7 @@ const ENDING = `
 Deno.test("a worker that retires finishes the work that was handed over, and nothing else", async () => {
   await withWorker(ENDING, async (worker) => {
     assertEquals(await json(worker.ask("/?ms=300")), true);
-    worker.signal("SIGUSR2");
+    await worker.order("retire early_drop");
     const { code, output } = await worker.ended;
     assertEquals([code, output], [0, "work done\nending: early_drop\n"]);
   });
@@ -298,7 +298,7 @@ Deno.test("a worker that retires finishes the work that was handed over, and not
 Deno.test("only native promises keep a worker", async () => {
   await withWorker(ENDING, async (worker) => {
     assertEquals(await json(worker.ask("/thenable?ms=60000")), false);
-    worker.signal("SIGUSR2");
+    await worker.order("retire early_drop");
     assertEquals((await worker.ended).output, "ending: early_drop\n");
   });
 });
@@ -312,7 +312,7 @@ Deno.test("a retiring worker answers the requests under way", async () => {
   await withWorker(code, async (worker) => {
     const reply = worker.ask();
     await new Promise((resolve) => setTimeout(resolve, 250));
-    worker.signal("SIGUSR2");
+    await worker.order("retire early_drop");
     assertEquals(await (await reply).text(), "answered");
     assertEquals((await worker.ended).code, 0);
   });
@@ -328,10 +328,10 @@ Deno.test("a worker that is terminated waits for nothing", async () => {
 
 Deno.test("a limit that is near is announced once by its name, and the worker goes on", async () => {
   await withWorker(ENDING, async (worker) => {
-    await worker.announce("cpu");
-    await worker.announce("cpu");
+    await worker.order("announce cpu");
+    await worker.order("announce cpu");
     assertEquals(await json(worker.ask("/?ms=200")), true);
-    worker.signal("SIGUSR2");
+    await worker.order("retire early_drop");
     assertEquals((await worker.ended).output, "ending: cpu\nwent on\nwork done\nending: early_drop\n");
   });
 });

@@ -10,9 +10,9 @@ export interface Worker {
   /** Asks the function, which mostly answers with JSON. */
   ask(path?: string, init?: RequestInit): Promise<Response>;
   signal(signal: Deno.Signal): void;
-  /** Names the limit that the worker is near to. */
-  announce(reason: string): Promise<void>;
-  /** What it has printed, once it has ended, and its exit code. */
+  /** Gives an order, as `runtime/limits.ts` lists them. */
+  order(order: string): Promise<void>;
+  /** What the function has printed, once it has ended, and its exit code. */
   ended: Promise<{ code: number; output: string }>;
   /** The folder that the function sees as `/tmp`. */
   tmp: string;
@@ -51,6 +51,7 @@ export async function withWorker(
       NO_COLOR: "1",
       FERRY_WORKER: JSON.stringify(host),
     },
+    stdin: "piped",
     stdout: "piped",
     stderr: "piped",
   }).spawn();
@@ -58,9 +59,12 @@ export async function withWorker(
   const ended = process.output().then(({ code, stdout, stderr }) => {
     running = false;
     const text = new TextDecoder();
-    return { code, output: text.decode(stdout) + text.decode(stderr) };
+    const lines = (text.decode(stdout) + text.decode(stderr)).split("\n");
+    // Without what the worker reports to the stack.
+    return { code, output: lines.filter((line) => !line.startsWith("\x1e")).join("\n") };
   });
   const url = `http://127.0.0.1:${port}`;
+  const orders = process.stdin.getWriter();
   try {
     while (running && !await listens(port)) await new Promise((resolve) => setTimeout(resolve, 20));
     await test({
@@ -69,14 +73,12 @@ export async function withWorker(
       tmp,
       ask: (path = "/", init) => fetch(url + path, init),
       signal: (signal) => process.kill(signal),
-      announce: async (reason) => {
-        await Deno.writeTextFile(`${folder}/worker/ending`, reason);
-        process.kill("SIGUSR1");
-      },
+      order: (order) => orders.write(new TextEncoder().encode(`${order}\n`)),
     });
   } finally {
     if (running) process.kill("SIGKILL");
     await ended;
+    await orders.close().catch(() => {});
     await Deno.remove(folder, { recursive: true });
   }
 }

@@ -129,7 +129,7 @@ async fn start(settings: &[(&str, &str)]) -> Result<Lab> {
     for place in [files.clone(), format!("{files}-twin")] {
         let _ = std::fs::remove_dir_all(place);
     }
-    let mut options = Options::for_tests(project(), &folder);
+    let mut options = Options::for_load(project(), &folder);
     options.extra_functions = vec!["benches/cache-twin".into()];
     let common = [("ALLOWED_HOSTS", "127.0.0.1"), ("CACHE_RATE_LIMIT", "10000000"), ("LOG_LEVEL", "warn")];
     options.function_env = common

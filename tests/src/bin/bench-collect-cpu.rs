@@ -139,7 +139,7 @@ async fn main() -> Result<()> {
 
 async fn start() -> Result<Lab> {
     let folder = std::env::temp_dir().join(format!("ironferry-bench-collect-cpu-{}", std::process::id()));
-    let mut options = Options::for_tests(project(), &folder);
+    let mut options = Options::for_load(project(), &folder);
     options.function_env = [("ALLOWED_HOSTS", "127.0.0.1"), ("COLLECT_CPU_MS", "0")]
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .into();

@@ -225,7 +225,7 @@ async fn measure(
 
 async fn start(concurrency: u32, calls: &Calls) -> Result<Lab> {
     let folder = std::env::temp_dir().join(format!("ironferry-bench-collect-{}", std::process::id()));
-    let mut options = Options::for_tests(project(), &folder);
+    let mut options = Options::for_load(project(), &folder);
     options.extra_functions = vec!["benches/collect/collect-dex-ts".into()];
     options.function_env = vec![
         ("ALLOWED_HOSTS".into(), "127.0.0.1".into()),

@@ -46,7 +46,7 @@ struct Inside {
 async fn main() -> Result<()> {
     let asked = Arguments::parse();
     let folder = std::env::temp_dir().join(format!("ironferry-bench-soak-{}", std::process::id()));
-    let mut options = Options::for_tests(project(), &folder);
+    let mut options = Options::for_load(project(), &folder);
     options.extra_functions = vec!["tests/functions/boundary".into()];
     options.function_env = vec![("LOG_LEVEL".into(), "error".into())];
     let lab = Lab::with(options, folder).await?;

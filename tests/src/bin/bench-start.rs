@@ -167,7 +167,7 @@ async fn main() -> Result<()> {
 
 async fn start() -> Result<Lab> {
     let folder = std::env::temp_dir().join(format!("ironferry-bench-start-{}", std::process::id()));
-    let mut options = Options::for_tests(project(), &folder);
+    let mut options = Options::for_load(project(), &folder);
     options.extra_functions = PAIRS.iter().map(|pair| pair.twin_folder.into()).collect();
     options.function_env =
         [("LOG_LEVEL", "error"), ("CACHE_FILE_TTL_SECONDS", "0"), ("ALLOWED_HOSTS", "127.0.0.1")]

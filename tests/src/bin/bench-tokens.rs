@@ -41,7 +41,7 @@ const SEQUENTIAL: (&str, &str) = ("TypeScript, one call after the other", "/toke
 async fn main() -> Result<()> {
     let asked = Arguments::parse();
     let folder = std::env::temp_dir().join(format!("ironferry-bench-tokens-{}", std::process::id()));
-    let mut options = Options::for_tests(project(), &folder);
+    let mut options = Options::for_load(project(), &folder);
     options.extra_functions = vec![PathBuf::from("benches/tokens/token-twin")];
     options.function_env = vec![("LOG_LEVEL".into(), "warn".into())];
     let lab = Lab::with(options, folder).await?;

@@ -49,7 +49,7 @@ struct Turns {
 async fn main() -> Result<()> {
     let asked = Arguments::parse();
     let folder = std::env::temp_dir().join(format!("ironferry-bench-webhooks-{}", std::process::id()));
-    let mut options = Options::for_tests(project(), &folder);
+    let mut options = Options::for_load(project(), &folder);
     options.extra_functions = vec!["benches/webhooks/receive-webhook-ts".into()];
     options.function_env = vec![("LOG_LEVEL".into(), "error".into())];
     let lab = Lab::with(options, folder).await?;

@@ -154,7 +154,7 @@ async fn start((memory, file): (&str, &str), calls: &Calls) -> Result<Lab> {
     for place in [files.clone(), format!("{files}-twin")] {
         let _ = std::fs::remove_dir_all(place);
     }
-    let mut options = Options::for_tests(project(), &folder);
+    let mut options = Options::for_load(project(), &folder);
     options.extra_functions = [
         "benches/health/health-ts",
         "benches/collect/collect-dex-ts",

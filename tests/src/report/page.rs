@@ -25,8 +25,8 @@ pub struct Measured {
 
 const HEAD: &str = "# Benchmarks
 
-Made by `scripts/bench`, which runs all of it on the local stack; changes by hand are lost. What the figures
-mean, why a target is missed and what was tried is in [performance.md](performance.md).
+Made by `scripts/bench`, which runs all of it on the local stack without its limits (`--no-limits`); changes by hand
+are lost. What the figures mean, why a target is missed and what was tried is in [performance.md](performance.md).
 
 Ratios are of what was measured side by side in one run, round by round in turns. A figure with a range in
 brackets is the median of the rounds with the lowest and the highest. Absolute figures are this machine's.

@@ -12,13 +12,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{paint, status};
 use crate::stack::state::{Folder, ProcessId, State};
-use crate::stack::{Options, Ports, Stack};
+use crate::stack::{Limits, Options, Ports, Stack};
 
 #[derive(clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[command(after_help = "Examples:
   ferry up
   ferry up --detach --no-migrate
+  ferry up --wall-clock 400      as on the hosted platform's paid plans
   ferry up --function tests/functions/boundary --env SITE_URL=http://127.0.0.1:9000")]
 pub(super) struct Arguments {
     /// Return when the stack is ready, and leave it running
@@ -37,6 +38,13 @@ pub(super) struct Arguments {
     /// "Default privileges for new entities" switched on
     #[arg(long)]
     permissive_default_privileges: bool,
+    /// Let the workers of functions use any CPU time and memory, and live as long as the stack: for measurements
+    #[arg(long)]
+    no_limits: bool,
+    /// How long a worker may live after its first request; 150 on the free plan, 400 on the others
+    #[arg(long, value_name = "SECONDS", default_value_t = 150, conflicts_with = "no_limits")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=400))]
+    wall_clock: u64,
     /// Also run the function in this folder (may be given several times)
     #[arg(long = "function", value_name = "FOLDER")]
     functions: Vec<PathBuf>,
@@ -77,7 +85,13 @@ pub(super) fn run(arguments: Arguments, options: Options, folder: &Folder) -> Re
         // Away from the terminal, whose end is not ours.
         rustix::process::setsid().context("leaving the terminal")?;
     }
+    let wall_clock = Duration::from_secs(arguments.wall_clock);
+    let limits = (!arguments.no_limits).then_some(Limits { wall_clock, ..Limits::HOSTED });
+    if limits.is_none() {
+        anstream::eprintln!("{} no limits of CPU time, memory and worker life", paint::faint("ferry"));
+    }
     let options = Options {
+        limits,
         extra_functions: arguments.functions,
         function_env: arguments.env,
         ports: if arguments.any_ports { Ports::Any } else { Ports::Usual },

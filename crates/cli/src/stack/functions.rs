@@ -10,12 +10,12 @@ use serde_json::json;
 use super::config::{Function, parse_env};
 use super::files::{make_folder, write_if_changed};
 use super::keys::Keys;
+use super::limits::Supervision;
 use super::process::Spec;
 use super::secrets;
-use super::worker::WorkerFolder;
 
 /// What makes Deno behave as the hosted runtime; `prelude.ts` is loaded before each function.
-const RUNTIME: [(&str, &str); 11] = [
+const RUNTIME: [(&str, &str); 12] = [
     ("prelude.ts", include_str!("runtime/prelude.ts")),
     ("calls.ts", include_str!("runtime/calls.ts")),
     ("ending.ts", include_str!("runtime/ending.ts")),
@@ -23,6 +23,7 @@ const RUNTIME: [(&str, &str); 11] = [
     ("files.ts", include_str!("runtime/files.ts")),
     ("globals.ts", include_str!("runtime/globals.ts")),
     ("host.ts", include_str!("runtime/host.ts")),
+    ("limits.ts", include_str!("runtime/limits.ts")),
     ("node.ts", include_str!("runtime/node.ts")),
     ("serve.ts", include_str!("runtime/serve.ts")),
     ("start.ts", include_str!("runtime/start.ts")),
@@ -114,7 +115,7 @@ pub(crate) fn write_prelude(state: &Path) -> Result<PathBuf> {
 pub(crate) struct Worker<'a> {
     pub(crate) function: &'a Function,
     pub(crate) port: u16,
-    pub(crate) folder: WorkerFolder,
+    pub(crate) supervision: Supervision,
     /// The address below which the functions of the stack are called.
     pub(crate) functions_url: String,
     pub(crate) calls_per_minute: u32,
@@ -133,14 +134,18 @@ pub(crate) fn spec(
     let readable: Vec<String> = sources
         .iter()
         .map(PathBuf::as_path)
-        .chain([worker.folder.path()])
+        .chain([worker.supervision.folder.path()])
         .map(|path| path.display().to_string())
         .collect();
     let mut args: Vec<String> = ["run", "--quiet", "--no-prompt", "--no-lock", "--allow-net", "--allow-env"]
         .map(str::to_owned)
         .into();
     args.push(format!("--allow-read={}", readable.join(",")));
-    args.push(format!("--allow-write={}", worker.folder.tmp().display()));
+    args.push(format!("--allow-write={}", worker.supervision.folder.tmp().display()));
+    if let Some(limits) = worker.supervision.limits {
+        // V8 collects in time to stay below it, and gives up above.
+        args.push(format!("--v8-flags=--max-old-space-size={}", limits.memory / (1024 * 1024)));
+    }
     args.push(format!("--preload={}", prelude.display()));
     args.push(
         function
@@ -165,9 +170,10 @@ pub(crate) fn spec(
     hidden.extend(DENOS_OWN.iter().filter_map(|name| Some((*name, std::env::var(name).ok()?))));
     // `runtime/host.ts` reads it.
     let host = json!({
-        "tmp": worker.folder.tmp(),
+        "tmp": worker.supervision.folder.tmp(),
         "sources": sources,
         "hidden": hidden.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
+        "memory": worker.supervision.limits.map(|limits| limits.memory),
         "functions": worker.functions_url,
         "callsPerMinute": worker.calls_per_minute,
     });
@@ -178,7 +184,7 @@ pub(crate) fn spec(
         args,
         env,
         folder: folder(function),
-        worker: Some(worker.folder),
+        worker: Some(worker.supervision),
         user: None,
         stop_signal: Signal::TERM,
         patience: ENDS_WITHIN,

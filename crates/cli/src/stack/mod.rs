@@ -8,6 +8,7 @@ mod files;
 mod functions;
 mod gateway;
 pub mod keys;
+mod limits;
 pub mod logs;
 pub(crate) mod migrations;
 mod parts;
@@ -35,6 +36,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use keys::Keys;
+pub use limits::Limits;
 use parts::Parts;
 pub use ports::{Claim, Ports};
 pub use process::Life;
@@ -77,6 +79,8 @@ pub struct Options {
     pub old_workers_serve: Duration,
     /// How many calls of functions of this stack a trace may cause in a minute; 5,000, as hosted.
     pub calls_per_minute: u32,
+    /// What each worker of a function may use; the hosted platform's limits. None: whatever the machine has.
+    pub limits: Option<Limits>,
     /// How long the gateway waits for a reply; 150 s, as hosted.
     pub idle_timeout: Duration,
     /// Told what is going on while the stack starts.
@@ -106,6 +110,7 @@ impl Options {
             reload: true,
             old_workers_serve: Duration::ZERO,
             calls_per_minute: functions::CALLS_PER_MINUTE,
+            limits: Some(Limits::HOSTED),
             idle_timeout: gateway::IDLE,
             progress: None,
             listener: None,
@@ -124,6 +129,12 @@ impl Options {
             reload: false,
             ..Self::new(project)
         }
+    }
+
+    /// A project for measurements: as for tests, and workers without limits, which are all the same from the first
+    /// request to the last.
+    pub fn for_load(project: impl Into<PathBuf>, state: impl Into<PathBuf>) -> Self {
+        Self { limits: None, ..Self::for_tests(project, state) }
     }
 
     /// Where the state of this project is.

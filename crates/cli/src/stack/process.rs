@@ -8,13 +8,15 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 
+use super::limits::{Finding, Meter, Reason, Reports, Supervision, Traffic};
 use super::logs::Log;
 use super::tools;
-use super::worker::{WorkerFolder, execution_id};
+use super::worker::execution_id;
 
 /// The first restart comes at once, so that a killed function is back within a second.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -23,8 +25,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A part that ran this long was well: its next restart is a first one again.
 const WELL_AFTER: Duration = Duration::from_secs(10);
 
-/// A hosted worker lives that long, whatever it has under way.
+/// A worker without limits that is told to end has as long for its work in the background.
 const LONGEST_LIFE: Duration = Duration::from_secs(400);
+/// How long the streams of a process that has ended stay open at most; they do where it left another one behind.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// What to run, and how to end it.
 #[derive(Clone, Debug)]
@@ -34,8 +38,8 @@ pub(crate) struct Spec {
     /// The whole environment: nothing is inherited.
     pub(crate) env: Vec<(String, String)>,
     pub(crate) folder: PathBuf,
-    /// The folder that each process of an Edge Function gets empty, and that ends with it.
-    pub(crate) worker: Option<WorkerFolder>,
+    /// Of the worker of a function.
+    pub(crate) worker: Option<Supervision>,
     /// User and group to run as, when not our own.
     pub(crate) user: Option<(u32, u32)>,
     /// What asks this program to end well.
@@ -66,22 +70,61 @@ impl Spec {
 
     /// Removes what ends with the process.
     fn clean_up(&self, log: &Log) {
-        if let Some(Err(error)) = self.worker.as_ref().map(WorkerFolder::remove) {
+        if let Some(Err(error)) = self.worker.as_ref().map(|worker| worker.folder.remove()) {
             log.note(&format!("{error:#}"));
         }
     }
 
-    fn spawn(&self, log: &Arc<Log>) -> Result<Child> {
+    fn spawn(&self, log: &Arc<Log>) -> Result<Started> {
         let mut command = self.command();
         if let Some(worker) = &self.worker {
-            worker.renew()?;
-            command.env("SB_EXECUTION_ID", execution_id());
+            worker.folder.renew()?;
+            command.env("SB_EXECUTION_ID", execution_id()).stdin(Stdio::piped());
         }
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {}", self.program.display()))?;
-        pump(child.stdout.take(), log);
-        pump(child.stderr.take(), log);
-        Ok(child)
+        let pid = child.id().unwrap_or(0);
+        let reports = self.worker.as_ref().map(|_| Arc::new(Reports::default()));
+        let pumps = [
+            pump(child.stdout.take(), log, reports.clone(), pid),
+            pump(child.stderr.take(), log, reports.clone(), pid),
+        ];
+        Ok(Started { pid, orders: child.stdin.take(), child, reports: reports.unwrap_or_default(), pumps })
+    }
+}
+
+/// A process that was started.
+struct Started {
+    pid: u32,
+    child: Child,
+    /// Where a worker takes orders.
+    orders: Option<ChildStdin>,
+    /// What a worker says of itself.
+    reports: Arc<Reports>,
+    pumps: [JoinHandle<()>; 2],
+}
+
+impl Started {
+    /// Gives a worker an order, which it reads when its JavaScript is not busy.
+    async fn tell(&mut self, order: &str) {
+        if let Some(orders) = &mut self.orders {
+            let _ = orders.write_all(format!("{order}\n").as_bytes()).await;
+        }
+    }
+
+    /// Kills it, with what it may have started itself.
+    async fn kill(&mut self) {
+        if let Some(group) = self.child.id().and_then(pid) {
+            let _ = rustix::process::kill_process_group(group, Signal::KILL);
+        }
+        let _ = self.child.wait().await;
+    }
+
+    /// Waits for the last words of a process that has ended.
+    async fn drain(&mut self) {
+        for pump in &mut self.pumps {
+            let _ = tokio::time::timeout(LAST_WORDS, pump).await;
+        }
     }
 }
 
@@ -93,18 +136,27 @@ fn signal_name(signal: Signal) -> &'static str {
     }
 }
 
-/// Copies a stream into the log, line by line.
-fn pump(stream: Option<impl AsyncRead + Unpin + Send + 'static>, log: &Arc<Log>) {
-    let Some(stream) = stream else { return };
+/// Copies a stream into the log, line by line, less what a worker reports in it.
+fn pump(
+    stream: Option<impl AsyncRead + Unpin + Send + 'static>,
+    log: &Arc<Log>,
+    reports: Option<Arc<Reports>>,
+    pid: u32,
+) -> JoinHandle<()> {
     let log = Arc::clone(log);
     tokio::spawn(async move {
+        let Some(stream) = stream else { return };
         let mut lines = BufReader::new(stream);
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line).await.is_ok_and(|read| read > 0) {
-            log.line(String::from_utf8_lossy(&line).trim_end());
+            let text = String::from_utf8_lossy(&line);
+            let text = text.trim_end();
+            if !reports.as_ref().is_some_and(|reports| reports.take(text, pid)) {
+                log.line(text);
+            }
             line.clear();
         }
-    });
+    })
 }
 
 /// What a part is doing.
@@ -125,25 +177,34 @@ pub enum Life {
 enum Order {
     Stop,
     Restart,
-    Retire,
+    Retire(Reason),
 }
 
 /// A supervised process. Dropping it kills the process.
 pub(crate) struct Process {
     life: watch::Receiver<Life>,
     orders: mpsc::UnboundedSender<Order>,
-    task: tokio::task::JoinHandle<()>,
+    task: JoinHandle<()>,
     started: Instant,
+    traffic: Arc<Traffic>,
 }
 
 impl Process {
     /// Starts it. Fails only when there is no such program; what happens later is in the log.
     pub(crate) fn start(spec: Spec, log: Arc<Log>) -> Result<Self> {
-        let child = spec.spawn(&log)?;
-        let (life_in, life) = watch::channel(Life::Running { pid: child.id().unwrap_or(0) });
+        let started = spec.spawn(&log)?;
+        let (life_in, life) = watch::channel(Life::Running { pid: started.pid });
         let (orders, inbox) = mpsc::unbounded_channel();
-        let task = tokio::spawn(supervise(spec, log, child, life_in, inbox));
-        Ok(Self { life, orders, task, started: Instant::now() })
+        let traffic = Arc::<Traffic>::default();
+        let supervisor =
+            Supervisor { spec, log, traffic: Arc::clone(&traffic), life: life_in, orders: inbox };
+        let task = tokio::spawn(supervisor.run(started));
+        Ok(Self { life, orders, task, started: Instant::now(), traffic })
+    }
+
+    /// What the gateway and the supervisor tell each other about it.
+    pub(crate) fn traffic(&self) -> &Arc<Traffic> {
+        &self.traffic
     }
 
     pub(crate) fn life(&self) -> Life {
@@ -166,9 +227,9 @@ impl Process {
         let _ = self.orders.send(Order::Restart);
     }
 
-    /// Lets it finish what it has under way, ends it, and waits for that.
-    pub(crate) async fn retire(&self) {
-        let _ = self.orders.send(Order::Retire);
+    /// Lets a worker without requests finish what it has in the background, ends it, and waits for that.
+    pub(crate) async fn retire(&self, reason: Reason) {
+        let _ = self.orders.send(Order::Retire(reason));
         let mut life = self.life.clone();
         let _ = life.wait_for(|life| *life == Life::Stopped).await;
     }
@@ -208,96 +269,172 @@ impl Drop for Process {
     }
 }
 
-async fn supervise(
-    spec: Spec,
-    log: Arc<Log>,
-    mut child: Child,
-    life: watch::Sender<Life>,
-    mut orders: mpsc::UnboundedReceiver<Order>,
-) {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let since = Instant::now();
-        let order = tokio::select! {
-            order = orders.recv() => Some(order.unwrap_or(Order::Stop)),
-            status = child.wait() => {
-                log.note(&format!("ended by itself: {}; starting it again", describe(status)));
-                None
-            }
-        };
-        if let Some(Order::Stop) = order {
-            end(&spec, &log, child).await;
-            break;
-        }
-        if let Some(Order::Retire) = order {
-            if let Some(process) = child.id().and_then(pid) {
-                let _ = rustix::process::kill_process(process, Signal::USR2);
-                let _ = tokio::time::timeout(LONGEST_LIFE, child.wait()).await;
-            }
-            end(&spec, &log, child).await;
-            break;
-        }
-        life.send_replace(Life::Restarting);
-        if let Some(Order::Restart) = order {
-            end(&spec, &log, child).await;
-            pause = Duration::ZERO;
-        } else if since.elapsed() > WELL_AFTER {
-            pause = FIRST_PAUSE;
-        }
-        spec.clean_up(&log);
-        match restart(&spec, &log, &mut pause, &mut orders).await {
-            Some(next) => child = next,
-            None => break,
-        }
-        life.send_replace(Life::Running { pid: child.id().unwrap_or(0) });
-    }
-    spec.clean_up(&log);
-    life.send_replace(Life::Stopped);
+/// What became of a process.
+enum End {
+    Stopped,
+    Restarted,
+    /// It was told to finish, and did.
+    Retired(Reason),
+    /// It passed a limit.
+    Killed(Reason),
+    Alone(std::io::Result<ExitStatus>),
 }
 
-/// Starts the process again, as often as needed; none when it was told to stop meanwhile.
-async fn restart(
-    spec: &Spec,
-    log: &Arc<Log>,
-    pause: &mut Duration,
-    orders: &mut mpsc::UnboundedReceiver<Order>,
-) -> Option<Child> {
-    loop {
-        tokio::select! {
-            order = orders.recv() => match order {
-                // A file was changed: it may run now.
-                Some(Order::Restart) => *pause = FIRST_PAUSE,
-                Some(Order::Stop | Order::Retire) | None => return None,
-            },
-            () = tokio::time::sleep(*pause) => {}
+/// Looks after a part: one process after the other.
+struct Supervisor {
+    spec: Spec,
+    log: Arc<Log>,
+    traffic: Arc<Traffic>,
+    life: watch::Sender<Life>,
+    orders: mpsc::UnboundedReceiver<Order>,
+}
+
+impl Supervisor {
+    async fn run(mut self, mut process: Started) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let since = Instant::now();
+            let limits = self.spec.worker.as_ref().and_then(|worker| worker.limits);
+            let (reports, traffic) = (Arc::clone(&process.reports), Arc::clone(&self.traffic));
+            let mut meter = Meter::new(process.pid, limits, reports, traffic);
+            let end = self.watch(&mut process, &mut meter).await;
+            process.drain().await;
+            self.tell_of(&end, &process, &meter);
+            self.spec.clean_up(&self.log);
+            let is_over = matches!(end, End::Stopped | End::Retired(_));
+            if is_over || self.traffic.is_retired() {
+                break;
+            }
+            self.life.send_replace(Life::Restarting);
+            let was_well = since.elapsed() > WELL_AFTER;
+            match end {
+                // A worker that served is missed, and what ended it need not meet the next one.
+                End::Restarted | End::Killed(_) => pause = Duration::ZERO,
+                End::Alone(_) if self.traffic.has_listened(process.pid) => pause = Duration::ZERO,
+                _ if was_well => pause = FIRST_PAUSE,
+                _ => {}
+            }
+            match self.restart(&mut pause).await {
+                Some(next) => process = next,
+                None => break,
+            }
+            self.life.send_replace(Life::Running { pid: process.pid });
         }
-        *pause = (*pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        match spec.spawn(log) {
-            Ok(child) => return Some(child),
-            Err(error) => log.note(&format!("{error:#}")),
+        self.life.send_replace(Life::Stopped);
+    }
+
+    /// Waits for the end of a process: its own, an ordered one, or that of its limits.
+    async fn watch(&mut self, process: &mut Started, meter: &mut Meter) -> End {
+        let mut retiring = None;
+        let longest = tokio::time::sleep(LONGEST_LIFE);
+        tokio::pin!(longest);
+        loop {
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    Some(Order::Retire(reason)) if self.spec.worker.is_some() => {
+                        process.tell(&format!("retire {}", reason.name())).await;
+                        longest.as_mut().reset(tokio::time::Instant::now() + LONGEST_LIFE);
+                        retiring = Some(reason);
+                    }
+                    Some(Order::Restart) => {
+                        end(&self.spec, &self.log, process).await;
+                        return End::Restarted;
+                    }
+                    Some(Order::Stop | Order::Retire(_)) | None => {
+                        end(&self.spec, &self.log, process).await;
+                        return End::Stopped;
+                    }
+                },
+                status = process.child.wait() => return match (retiring, status) {
+                    (Some(reason), Ok(status)) if status.success() => End::Retired(reason),
+                    (_, status) => End::Alone(status),
+                },
+                finding = meter.next() => match finding {
+                    Finding::Ask => process.tell("memory").await,
+                    Finding::Announce(reason) => process.tell(&format!("announce {}", reason.name())).await,
+                    Finding::Retire(reason) => {
+                        self.traffic.retire();
+                        if let Some(worker) = &self.spec.worker {
+                            let _ = worker.retirements.send((worker.function.clone(), reason));
+                        }
+                    }
+                    Finding::Kill(reason) => {
+                        process.kill().await;
+                        return End::Killed(reason);
+                    }
+                },
+                () = &mut longest, if retiring.is_some() => {
+                    process.kill().await;
+                    return End::Killed(Reason::WallClock);
+                }
+            }
+        }
+    }
+
+    /// Logs the end of a process, and what a worker has used.
+    fn tell_of(&self, end: &End, process: &Started, meter: &Meter) {
+        if self.spec.worker.is_none() {
+            if let End::Alone(status) = end {
+                self.log.note(&format!("ended by itself: {}; starting it again", describe(status)));
+            }
+            return;
+        }
+        let has_begun = process.reports.is_loaded() || self.traffic.has_listened(process.pid);
+        let reason = match end {
+            End::Stopped | End::Restarted => Reason::Termination,
+            End::Retired(reason) | End::Killed(reason) => *reason,
+            End::Alone(_) if process.reports.is_out_of_memory() => Reason::Memory,
+            End::Alone(_) if has_begun => Reason::Error,
+            End::Alone(_) => Reason::Boot,
+        };
+        self.traffic.end(process.pid, reason);
+        let status = match end {
+            End::Alone(status) => format!(" ({})", describe(status)),
+            _ => String::new(),
+        };
+        let usage = meter.usage().map(|usage| format!("; {usage}")).unwrap_or_default();
+        self.log.note(&format!("worker ended: {}{status}{usage}", reason.name()));
+    }
+
+    /// Starts the process again, as often as needed; none when it was told to stop meanwhile.
+    async fn restart(&mut self, pause: &mut Duration) -> Option<Started> {
+        loop {
+            tokio::select! {
+                order = self.orders.recv() => match order {
+                    // A file was changed: it may run now.
+                    Some(Order::Restart) => *pause = FIRST_PAUSE,
+                    Some(Order::Stop | Order::Retire(_)) | None => return None,
+                },
+                () = tokio::time::sleep(*pause) => {}
+            }
+            *pause = (*pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+            match self.spec.spawn(&self.log) {
+                Ok(started) => return Some(started),
+                Err(error) => self.log.note(&format!("{error:#}")),
+            }
         }
     }
 }
 
 /// Asks the process to end, then makes it.
-async fn end(spec: &Spec, log: &Log, mut child: Child) {
-    let Some(group) = child.id().and_then(pid) else {
+async fn end(spec: &Spec, log: &Log, process: &mut Started) {
+    let Some(group) = process.child.id().and_then(pid) else {
         return;
     };
     let _ = rustix::process::kill_process(group, spec.stop_signal);
-    if tokio::time::timeout(spec.patience, child.wait()).await.is_err() {
+    if tokio::time::timeout(spec.patience, process.child.wait()).await.is_err() {
         log.note(&format!("did not end within {} s: killed", spec.patience.as_secs()));
     }
     // Also what it may have started itself.
     let _ = rustix::process::kill_process_group(group, Signal::KILL);
-    let _ = child.wait().await;
+    let _ = process.child.wait().await;
 }
 
 pub(crate) fn pid(raw: u32) -> Option<Pid> {
     Pid::from_raw(i32::try_from(raw).ok()?)
 }
 
-fn describe(status: std::io::Result<ExitStatus>) -> String {
+fn describe(status: &std::io::Result<ExitStatus>) -> String {
     match status {
         Ok(status) => match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit code {code}"),

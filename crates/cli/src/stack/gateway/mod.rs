@@ -28,10 +28,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::keys::Keys;
+use super::limits::{Active, Reason, Traffic};
 use super::logs::Log;
 use super::process::Life;
 use access::Refusal;
-use relay::{Active, Relay};
+use relay::Relay;
 
 type Reply = Response<Either<Relay, Full<Bytes>>>;
 
@@ -46,11 +47,10 @@ const METHODS: [Method; 6] =
 pub(crate) const IDLE: Duration = Duration::from_secs(150);
 /// How long a request waits for a worker, as on the hosted platform.
 const BOOT: Duration = Duration::from_secs(10);
-/// And for one that has ended at its start already.
-const BROKEN: Duration = Duration::from_secs(3);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How long the death of a process stays unnoticed at most.
-const DEATH: Duration = Duration::from_millis(200);
+/// How long the death of a process stays unnoticed at most, on a busy machine.
+const DEATH: Duration = Duration::from_secs(2);
 
 /// Where one function is.
 pub(crate) struct Route {
@@ -58,10 +58,7 @@ pub(crate) struct Route {
     pub(crate) verify_jwt: bool,
     /// None while the function is stopped.
     pub(crate) life: Option<watch::Receiver<Life>>,
-    /// The process that has been seen listening.
-    pub(crate) listening: Arc<AtomicU32>,
-    /// Requests under way.
-    pub(crate) active: Arc<AtomicU32>,
+    pub(crate) traffic: Arc<Traffic>,
     /// The worker of before, while it gets every other request, as during a change on the hosted platform.
     pub(crate) before: Option<Box<Route>>,
     /// Whose turn it is.
@@ -72,10 +69,19 @@ impl Route {
     /// The worker that this request goes to.
     fn pick(&self) -> &Route {
         match &self.before {
+            Some(before) if before.traffic.is_retired() => self,
             Some(before) if self.turn.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) => before.pick(),
             _ => self,
         }
     }
+}
+
+/// A worker that listens, for one request.
+struct Place {
+    port: u16,
+    pid: u32,
+    life: watch::Receiver<Life>,
+    active: Active,
 }
 
 /// The functions by name; parts come and go.
@@ -190,19 +196,10 @@ impl Gateway {
             return Err(coded(StatusCode::METHOD_NOT_ALLOWED, "METHOD_NOT_ALLOWED", "Method not allowed"));
         }
         let name = call.trim_start_matches('/').split('/').next().unwrap_or_default();
-        let (port, verify_jwt, life, listening, active) = {
-            let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-            let route = routes.get(name).ok_or_else(|| {
-                coded(StatusCode::NOT_FOUND, "NOT_FOUND", "Requested function was not found")
-            })?;
-            let worker = route.pick();
-            // Under the lock: a worker that nobody is sent to any more has all its requests counted.
-            let active = Active::begin(&worker.active);
-            (worker.port, worker.verify_jwt, worker.life.clone(), Arc::clone(&worker.listening), active)
-        };
+        let verify_jwt = self.with_route(name, |route| route.verify_jwt)?;
         access::function_call(verify_jwt, request.method(), request.headers(), &self.keys)?;
-        let mut life = life.ok_or_else(not_booted)?;
-        boot(port, &mut life, &listening).await?;
+        let Place { port, pid, mut life, active } = self.place(name).await?;
+        active.traffic().set_used();
         let query = request.uri().query().unwrap_or_default().to_owned();
         let target = target(call, &query)?;
         forward::prepare(&mut request, port, target, peer);
@@ -216,13 +213,16 @@ impl Gateway {
             Ok(Ok((Ok(response), active))) => {
                 Ok(forward::from_function(response.map(|body| Relay::of_function(body, self.idle, active))))
             }
-            Ok(Ok((Err(error), _))) => {
+            Ok(Ok((Err(error), active))) => {
                 // It is dying, most likely. The caller learns that when the supervisor knows it too,
                 // so that a second try waits for the new process instead of meeting the old one.
-                let _ = tokio::time::timeout(DEATH, life.changed()).await;
-                // And where that takes longer, it is looked whether anybody listens.
-                listening.store(0, Ordering::Relaxed);
-                Err(if error.is_connect() { not_booted() } else { exited() })
+                let death = life.wait_for(|life| *life != Life::Running { pid });
+                let _ = tokio::time::timeout(DEATH, death).await;
+                Err(match active.traffic().end_of(pid) {
+                    Some(reason) => ended(reason),
+                    None if error.is_connect() => not_booted(),
+                    None => exited(),
+                })
             }
             Ok(Err(_)) => Err(exited()),
             Err(_) => {
@@ -231,29 +231,84 @@ impl Gateway {
             }
         }
     }
+
+    fn with_route<T>(&self, name: &str, look: impl FnOnce(&Route) -> T) -> Result<T, Refusal> {
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let route = routes.get(name);
+        route
+            .map(look)
+            .ok_or_else(|| coded(StatusCode::NOT_FOUND, "NOT_FOUND", "Requested function was not found"))
+    }
+
+    /// Waits for a worker that takes new requests.
+    async fn place(&self, name: &str) -> Result<Place, Refusal> {
+        let start = Instant::now();
+        loop {
+            let (port, life, active) = self.with_route(name, |route| {
+                let worker = route.pick();
+                // Under the lock: a worker that nobody is sent to any more has all its requests counted.
+                (worker.port, worker.life.clone(), worker.traffic.begin())
+            })?;
+            if !active.traffic().is_retired() {
+                let mut life = life.ok_or_else(not_booted)?;
+                match boot(port, &mut life, active.traffic(), start).await {
+                    // Replaced while the request waited.
+                    Err(_) if active.traffic().is_retired() => {}
+                    booted => return Ok(Place { port, pid: booted?, life, active }),
+                }
+            }
+            drop(active);
+            if start.elapsed() > BOOT {
+                return Err(not_booted());
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
 }
 
-/// Waits while the function is being started again; at once when it is known to listen.
-async fn boot(port: u16, life: &mut watch::Receiver<Life>, listening: &AtomicU32) -> Result<(), Refusal> {
-    let start = Instant::now();
-    // The one that is dying, and those that were started.
+/// Waits while the function is being started again, and returns its process; at once when that is known to listen.
+async fn boot(
+    port: u16,
+    life: &mut watch::Receiver<Life>,
+    traffic: &Traffic,
+    start: Instant,
+) -> Result<u32, Refusal> {
+    // Processes that ran meanwhile without listening.
     let mut deaf = Vec::new();
     loop {
         let now = *life.borrow_and_update();
         match now {
             Life::Stopped => return Err(not_booted()),
-            Life::Running { pid } if listening.load(Ordering::Relaxed) == pid => return Ok(()),
+            Life::Running { pid } if traffic.has_listened(pid) => return Ok(pid),
             Life::Running { pid } if TcpStream::connect(("127.0.0.1", port)).await.is_ok() => {
-                listening.store(pid, Ordering::Relaxed);
-                return Ok(());
+                traffic.set_listening(pid);
+                return Ok(pid);
             }
             Life::Running { pid } if !deaf.contains(&pid) => deaf.push(pid),
             Life::Running { .. } | Life::Restarting => {}
         }
-        if start.elapsed() > if deaf.len() > 2 { BROKEN } else { BOOT } {
+        // Those that were started meanwhile and could not.
+        match deaf.iter().find_map(|pid| traffic.end_of(*pid)) {
+            None | Some(Reason::Termination) => {}
+            Some(reason) => return Err(ended(reason)),
+        }
+        if start.elapsed() > BOOT {
             return Err(not_booted());
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Answers a request whose worker has ended.
+fn ended(reason: Reason) -> Refusal {
+    match reason {
+        Reason::Boot => not_booted(),
+        Reason::Cpu | Reason::Memory | Reason::WallClock => coded(
+            StatusCode::from_u16(546).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            "WORKER_RESOURCE_LIMIT",
+            "Function failed due to not having enough compute resources (please check logs)",
+        ),
+        Reason::EarlyDrop | Reason::Termination | Reason::Error => exited(),
     }
 }
 
@@ -321,33 +376,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_function_that_starts_slowly_is_waited_for_and_one_that_ends_each_time_is_not() {
-        let listening = AtomicU32::new(0);
-
-        let (_, mut life) = watch::channel(Life::Running { pid: 7 });
+    async fn a_function_that_starts_slowly_is_waited_for_and_one_that_cannot_is_not() {
+        let traffic = Traffic::default();
+        let (_tell, mut life) = watch::channel(Life::Running { pid: 7 });
         let claim = Claim::any().expect("a port");
         let port = claim.port();
         let slow = async {
-            tokio::time::sleep(BROKEN + Duration::from_millis(500)).await;
+            tokio::time::sleep(Duration::from_millis(500)).await;
             TcpListener::bind(("127.0.0.1", port)).await.expect("the port is held")
         };
-        let (booted, _listener) = tokio::join!(boot(port, &mut life, &listening), slow);
-        assert!(booted.is_ok());
-        assert_eq!(listening.load(Ordering::Relaxed), 7);
+        let (booted, _listener) = tokio::join!(boot(port, &mut life, &traffic, Instant::now()), slow);
+        assert_eq!(booted, Ok(7));
+        assert!(traffic.has_listened(7));
 
-        let (tell, mut life) = watch::channel(Life::Restarting);
-        let claim = Claim::any().expect("a port");
-        let start = Instant::now();
-        let breaking = async {
-            for pid in 10.. {
-                tell.send_replace(Life::Running { pid });
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
-        };
-        tokio::select! {
-            booted = boot(claim.port(), &mut life, &listening) => assert_eq!(booted, Err(not_booted())),
-            () = breaking => {}
+        let refusals =
+            [(Reason::Boot, not_booted()), (Reason::Error, exited()), (Reason::Cpu, ended(Reason::Cpu))];
+        for (reason, refusal) in refusals {
+            // One that served and died, and one that is started for this request.
+            let claim = Claim::any().expect("a port");
+            traffic.end(7, Reason::Error);
+            let (tell, mut life) = watch::channel(Life::Restarting);
+            let breaking = async {
+                tell.send_replace(Life::Running { pid: 8 });
+                tokio::time::sleep(LOOK_EVERY * 4).await;
+                traffic.end(8, reason);
+                tell.send_replace(Life::Restarting);
+            };
+            let booted = boot(claim.port(), &mut life, &traffic, Instant::now());
+            assert_eq!(tokio::join!(booted, breaking).0, Err(refusal));
         }
-        assert!(start.elapsed() < BOOT, "{:?}", start.elapsed());
     }
 }

@@ -1,8 +1,6 @@
 //! A response body on its way from a service to the client.
 
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,21 +8,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::{Instant, Sleep};
 
-/// Counts a request from its arrival to the last byte of its response.
-pub(super) struct Active(Arc<AtomicU32>);
-
-impl Active {
-    pub(super) fn begin(count: &Arc<AtomicU32>) -> Self {
-        count.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(count))
-    }
-}
-
-impl Drop for Active {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+use crate::stack::limits::Active;
 
 /// The body of a response, passed on frame by frame.
 pub(crate) struct Relay<B = Incoming> {
@@ -87,8 +71,11 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Relay<B> {
 mod tests {
     use std::collections::VecDeque;
     use std::convert::Infallible;
+    use std::sync::Arc;
 
     use http_body_util::BodyExt as _;
+
+    use crate::stack::limits::Traffic;
 
     use super::*;
 
@@ -114,14 +101,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_silent_stream_ends_cleanly_and_is_counted_until_then() {
-        let active = Arc::new(AtomicU32::new(0));
+        let traffic = Arc::new(Traffic::default());
         let pause = Duration::from_millis(20);
         let body =
             Unending(VecDeque::from([&b"one "[..], b"two"]), pause, Box::pin(tokio::time::sleep(pause)));
-        let relay = Relay::of_function(body, Duration::from_millis(500), Active::begin(&active));
-        assert_eq!(active.load(Ordering::Relaxed), 1);
+        let relay = Relay::of_function(body, Duration::from_millis(500), traffic.begin());
+        assert!(!traffic.is_idle());
         let received = relay.collect().await.expect("no error").to_bytes();
         assert_eq!(received, "one two");
-        assert_eq!(active.load(Ordering::Relaxed), 0);
+        assert!(traffic.is_idle());
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::stack::Options;
@@ -17,6 +18,7 @@ use crate::stack::config::{Config, Function};
 use crate::stack::functions::{self, Surroundings};
 use crate::stack::gateway::Routes;
 use crate::stack::keys::Keys;
+use crate::stack::limits::Reason;
 use crate::stack::logs::Log;
 use crate::stack::ports::{self, Claim};
 use crate::stack::postgres::{self, Postgres};
@@ -64,6 +66,9 @@ pub(crate) struct Parts {
     running: Mutex<BTreeMap<String, Running>>,
     /// What looks after the stack while it runs.
     tenders: Mutex<Vec<JoinHandle<()>>>,
+    /// Functions whose worker takes no more requests, and why.
+    retirements: mpsc::UnboundedSender<(String, Reason)>,
+    retired: Mutex<Option<mpsc::UnboundedReceiver<(String, Reason)>>>,
     ready: AtomicBool,
     stopping: AtomicBool,
 }
@@ -109,6 +114,7 @@ impl Parts {
         };
         let environment = functions::environment(&project, &keys, &around, &options.function_env)?;
         let service_api_key = first_key(&environment).to_owned();
+        let (retirements, retired) = mpsc::unbounded_channel();
         Ok(Self {
             options,
             project,
@@ -129,6 +135,8 @@ impl Parts {
             claims: Mutex::new(claims),
             running: Mutex::default(),
             tenders: Mutex::default(),
+            retirements,
+            retired: Mutex::new(Some(retired)),
             ready: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
         })
@@ -164,7 +172,9 @@ impl Parts {
     }
 
     fn tend(&self, task: impl Future<Output = ()> + Send + 'static) {
-        lock(&self.tenders).push(tokio::spawn(task));
+        let mut tenders = lock(&self.tenders);
+        tenders.retain(|tender| !tender.is_finished());
+        tenders.push(tokio::spawn(task));
     }
 
     fn start_task(&self, name: &str, task: impl Future<Output = ()> + Send + 'static) -> Result<()> {

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result};
 use super::{GATEWAY, PG_NET, POSTGRES, Parts, REDIS, REST, lock};
 use crate::stack::config::Function;
 use crate::stack::gateway::{self, Gateway, Route};
+use crate::stack::limits::Supervision;
 use crate::stack::postgres::Template;
 use crate::stack::process::{Process, Spec};
 use crate::stack::worker::WorkerFolder;
@@ -30,6 +31,7 @@ impl Parts {
         // In this order: what the database has queued already is sent to the gateway.
         self.start(GATEWAY).await?;
         self.start(PG_NET).await?;
+        self.tend(Arc::clone(&self).replace_retired());
         if let Some(seen) = seen {
             self.tend(reload::watch(Arc::clone(&self), seen));
         }
@@ -155,14 +157,25 @@ impl Parts {
             .with_context(|| format!("there is no part named {name:?}"))?;
         let process = self.run(name, self.function_spec(function, *port)?)?;
         lock(&self.routes).insert(name.to_owned(), route_to(function, *port, &process));
-        process.ready(PATIENCE, || listens(*port)).await
+        let ready = process.ready(PATIENCE, || listens(*port)).await;
+        if ready.is_ok()
+            && let Some(pid) = process.pid()
+        {
+            process.traffic().set_listening(pid);
+        }
+        ready
     }
 
     pub(super) fn function_spec(&self, function: &Function, port: u16) -> Result<Spec> {
         let worker = functions::Worker {
             function,
             port,
-            folder: WorkerFolder::new(self.folder.path(), &function.name, port),
+            supervision: Supervision {
+                function: function.name.clone(),
+                folder: WorkerFolder::new(self.folder.path(), &function.name, port),
+                limits: self.options.limits,
+                retirements: self.retirements.clone(),
+            },
             functions_url: format!("{}/functions/v1/", self.api_url),
             calls_per_minute: self.options.calls_per_minute,
         };
@@ -203,8 +216,7 @@ pub(super) fn route_to(function: &Function, port: u16, process: &Process) -> Rou
         port,
         verify_jwt: function.verify_jwt,
         life: Some(process.watch()),
-        listening: Arc::default(),
-        active: Arc::default(),
+        traffic: Arc::clone(process.traffic()),
         before: None,
         turn: AtomicU32::default(),
     }

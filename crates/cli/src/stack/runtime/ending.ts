@@ -1,12 +1,8 @@
-// How a worker ends. The stack tells it by signals:
-//
-// - SIGUSR2: retire. The requests under way and the work that was handed to `EdgeRuntime.waitUntil` end first.
-// - SIGTERM: end now.
-// - SIGUSR1: a limit is near; the file `ending` in the worker's folder names it.
-//
-// Before each of them `beforeunload` says why. What the function begins in it is not awaited.
+// How a worker ends. SIGTERM ends it now. The order to retire lets the requests under way and the work that was
+// handed to `EdgeRuntime.waitUntil` end first. Before either, and when a limit is near, `beforeunload` says why. What
+// the function begins in it is not awaited.
 
-import { deno, host } from "./host.ts";
+import { deno } from "./host.ts";
 
 const pending = new Set<Promise<unknown>>();
 const announced = new Set<string>();
@@ -31,16 +27,15 @@ export function onRetire(leave: () => Promise<void>): void {
 
 export function prepareEnding(): void {
   deno.addSignalListener("SIGTERM", () => end("termination"));
-  deno.addSignalListener("SIGUSR1", () => announce(deno.readTextFileSync(`${host.tmp}/../ending`).trim()));
-  deno.addSignalListener("SIGUSR2", retire);
   // The platform never fires it.
   addEventListener("unload", (event) => event.stopImmediatePropagation());
 }
 
-async function retire(): Promise<void> {
+/** Ends the worker as soon as nothing is under way. */
+export async function retire(reason: string): Promise<void> {
   await Promise.all(leaving.map((leave) => leave()));
   while (pending.size > 0) await new Promise<void>((resolve) => idle = resolve);
-  end("early_drop");
+  end(reason);
 }
 
 function end(reason: string): never {
@@ -48,8 +43,8 @@ function end(reason: string): never {
   deno.exit(0);
 }
 
-/** Once for each reason. */
-function announce(reason: string): void {
+/** Fires `beforeunload`, once for each reason. */
+export function announce(reason: string): void {
   if (announced.has(reason)) return;
   announced.add(reason);
   dispatchEvent(new CustomEvent("beforeunload", { cancelable: true, detail: { reason } }));

@@ -7,6 +7,8 @@ interface Host {
   sources: string[];
   /** Environment variables that are Deno's or the stack's own. */
   hidden: string[];
+  /** Bytes of memory at which the worker is killed. */
+  memory?: number | null;
   /** The address below which the functions of this stack are called. */
   functions: string;
   /** How many calls of other functions a trace may cause in a minute. */

@@ -6,6 +6,7 @@
 // - `files`, `env`, `system`: the API of `Deno`
 // - `serve`, `calls`: requests in, and calls of other functions out
 // - `ending`: `EdgeRuntime.waitUntil`, `beforeunload` and the end of the worker
+// - `limits`: what the worker reports to the stack, and the orders it takes
 // - `globals`, `node`: everything outside `Deno`
 
 import { limitCalls, RateLimitError } from "./calls.ts";
@@ -14,6 +15,7 @@ import { env } from "./env.ts";
 import { files } from "./files.ts";
 import { narrowGlobals } from "./globals.ts";
 import { deno } from "./host.ts";
+import { heedLimits } from "./limits.ts";
 import { narrowNode } from "./node.ts";
 import { serve, serveDefaultExport } from "./serve.ts";
 import { watchStart } from "./start.ts";
@@ -47,6 +49,7 @@ for (const name of UNCHANGED) {
 Object.assign(api, files, system, { env, serve, errors: { ...deno.errors, RateLimitError } });
 
 prepareEnding();
+heedLimits();
 limitCalls();
 narrowGlobals();
 narrowNode();

@@ -3,6 +3,7 @@
 import { inTraceOf } from "./calls.ts";
 import { onRetire } from "./ending.ts";
 import { deno, internals } from "./host.ts";
+import { withinLimits } from "./limits.ts";
 
 type Handler = (request: Request, info: unknown) => unknown;
 
@@ -29,7 +30,7 @@ export function serve(first: Options | Handler, second?: Handler): unknown {
   const { onListen, onError } = options;
   // The stack decides on the real address: DENO_SERVE_ADDRESS.
   const server = deno.serve({
-    handler: (request) => answer(handler as Handler, onError, request) as Response,
+    handler: (request) => withinLimits(answer(handler as Handler, onError, request)) as Response,
     onListen: () => {
       if (typeof onListen === "function") onListen({ hostname: ADDRESS.hostname, port: ADDRESS.port });
     },

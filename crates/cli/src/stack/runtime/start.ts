@@ -3,6 +3,7 @@
 
 import { internals } from "./host.ts";
 import { settled } from "./ending.ts";
+import { beginFunction } from "./limits.ts";
 
 let begun = false;
 let starting = false;
@@ -26,5 +27,6 @@ function created(): void {
   if (begun || (new Error().stack ?? "").split("\n").length > 2) return;
   begun = true;
   starting = true;
+  beginFunction();
   queueMicrotask(() => starting = false);
 }
