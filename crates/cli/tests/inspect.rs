@@ -56,6 +56,8 @@ create function public.careful() returns int language sql security definer set s
 revoke execute on function public.careful() from public;
 create table public.silent (id bigint primary key);
 alter table public.silent enable row level security;
+create table public.closed (id bigint primary key);
+alter table public.closed enable row level security;
 grant select on public.silent to authenticated;
 create schema hidden;
 create table hidden.unexposed (id bigint primary key);

@@ -8,7 +8,8 @@ with relations as (
     where namespace.nspname = any ($1) and class.relkind in ('r', 'p', 'v', 'm', 'f')
       and not exists (select from pg_catalog.pg_depend where objid = class.oid and deptype = 'e')
 ),
--- What the API's roles may do: by name, or as part of everybody.
+-- What the API roles may do with rows: by name, or as part of everybody. The Data API offers no TRUNCATE,
+-- REFERENCES, TRIGGER or MAINTAIN, which the default privileges of a hosted project leave on every table.
 grants as (
     select relation.oid, case acl.grantee when 0 then 'everybody' else acl.grantee::regrole::text end as grantee,
            string_agg(lower(acl.privilege_type), ', ' order by acl.privilege_type) as privileges
@@ -20,7 +21,8 @@ grants as (
         cross join lateral pg_catalog.aclexplode(attribute.attacl) as acl
         where attribute.attrelid = relation.oid and attribute.attnum > 0 and not attribute.attisdropped
     ) as acl
-    where acl.grantee = 0 or acl.grantee in (to_regrole('anon'), to_regrole('authenticated'))
+    where acl.privilege_type in ('SELECT', 'INSERT', 'UPDATE', 'DELETE')
+      and (acl.grantee = 0 or acl.grantee in (to_regrole('anon'), to_regrole('authenticated')))
     group by relation.oid, acl.grantee
 ),
 policies as (
