@@ -27,10 +27,40 @@ Deno.test("files can be read and written at any time, and only in the asynchrono
     temporary: true,
     real: "/tmp",
     missing: "NotFound: No such file or directory (os error 2): readfile '/tmp/none'",
-    elsewhere: "NotCapable",
+    elsewhere: "NotFound",
   };
   assertEquals(start, expected);
   assertEquals(request, expected);
+});
+
+Deno.test("of the project only static files can be read, and nothing else is done to them", async () => {
+  const file = "import.meta.dirname + '/static.txt'";
+  const { start, request } = await outcomes({
+    static: `Deno.readTextFile(${file})`,
+    readTextFileSync: `Deno.readTextFileSync(${file})`,
+    relative: "Deno.readTextFile('./static.txt')",
+    source: "Deno.readTextFile(import.meta.filename).catch(({ name }) => name)",
+    open: `Deno.open(${file}).catch(({ name }) => name)`,
+    stat: `Deno.stat(${file})`,
+    list: "Array.fromAsync(Deno.readDir(import.meta.dirname))",
+    remove: `Deno.remove(${file})`,
+  });
+  const unsupported = "NotSupported: The operation is not supported";
+  const expected = {
+    static: "bundled",
+    readTextFileSync: "bundled",
+    relative: "bundled",
+    source: "NotFound",
+    open: "NotFound",
+    stat: unsupported,
+    list: unsupported,
+    remove: unsupported,
+  };
+  assertEquals(start, expected);
+  assertEquals(request, {
+    ...expected,
+    readTextFileSync: "PermissionDenied: Deno.readTextFileSync is blocklisted on the current context",
+  });
 });
 
 Deno.test("synchronous file calls work only while the module starts", async () => {

@@ -30,9 +30,11 @@ export async function withWorker(
   await Deno.mkdir(sources);
   await Deno.mkdir(tmp, { recursive: true });
   await Deno.writeTextFile(`${sources}/index.ts`, code);
+  await Deno.writeTextFile(`${sources}/static.txt`, "bundled");
   const port = freePort();
   const hidden = ["DENO_SERVE_ADDRESS", "DENO_NO_UPDATE_CHECK", "NO_COLOR", "PATH", "DENO_DIR", HIDDEN];
-  const host = { tmp, sources: [sources], hidden, functions, callsPerMinute };
+  const staticFiles = [`${sources}/**/*.txt`];
+  const host = { tmp, sources: [sources], staticFiles, hidden, functions, callsPerMinute };
   const process = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "--quiet", "--no-prompt", "--no-lock", "--no-config", "--allow-net", "--allow-env"],

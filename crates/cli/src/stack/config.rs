@@ -44,11 +44,12 @@ struct FunctionConfig {
     verify_jwt: bool,
     import_map: Option<PathBuf>,
     entrypoint: Option<PathBuf>,
+    static_files: Vec<String>,
 }
 
 impl Default for FunctionConfig {
     fn default() -> Self {
-        Self { enabled: true, verify_jwt: true, import_map: None, entrypoint: None }
+        Self { enabled: true, verify_jwt: true, import_map: None, entrypoint: None, static_files: Vec::new() }
     }
 }
 
@@ -60,6 +61,8 @@ pub(crate) struct Function {
     /// `deno.json` of its folder, or the import map that the configuration names.
     pub(crate) deno_config: Option<PathBuf>,
     pub(crate) import_map: Option<PathBuf>,
+    /// Patterns of the files that it may read besides its modules.
+    pub(crate) static_files: Vec<PathBuf>,
     pub(crate) verify_jwt: bool,
 }
 
@@ -141,6 +144,11 @@ impl Config {
                 .into_iter()
                 .find(|path| path.exists()),
             import_map: config.import_map.map(|path| supabase.join(path)),
+            static_files: config
+                .static_files
+                .iter()
+                .map(|pattern| supabase.join(pattern.trim_start_matches("./")))
+                .collect(),
             verify_jwt: config.verify_jwt,
         })
     }
@@ -203,10 +211,13 @@ mod tests {
                 std::fs::write(functions.join(name).join("index.ts"), "").expect("a file");
             }
         }
-        let config = Config::parse("[functions.off]\nenabled = false").expect("valid");
+        let static_files = "[functions.collect]\nstatic_files = [\"./functions/collect/*.html\"]";
+        let config =
+            Config::parse(&format!("[functions.off]\nenabled = false\n{static_files}")).expect("valid");
         let found = config.functions(&project, &[]).expect("functions");
         assert_eq!(found.iter().map(|function| function.name.as_str()).collect::<Vec<_>>(), ["collect"]);
         assert!(found[0].verify_jwt);
+        assert_eq!(found[0].static_files, [functions.join("collect/*.html")]);
         assert!(config.functions(&project, &["nowhere".into()]).is_err());
         std::fs::remove_dir_all(project).expect("removed");
     }

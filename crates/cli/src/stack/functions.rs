@@ -172,6 +172,7 @@ pub(crate) fn spec(
     let host = json!({
         "tmp": worker.supervision.folder.tmp(),
         "sources": sources,
+        "staticFiles": function.static_files,
         "hidden": hidden.iter().map(|(name, _)| *name).collect::<Vec<_>>(),
         "memory": worker.supervision.limits.map(|limits| limits.memory),
         "functions": worker.functions_url,

@@ -69,8 +69,8 @@ export const files: Record<string, Call> = {
   makeTempDirSync: whileStarting("makeTempDirSync", (options) => inTmp(deno.makeTempDirSync, options)),
   makeTempFileSync: whileStarting("makeTempFileSync", (options) => inTmp(deno.makeTempFileSync, options)),
 };
-for (const name of ALWAYS) files[name] = onPath(calls[name]);
-for (const name of WHILE_STARTING) files[name] = whileStarting(name, onPath(calls[name]));
+for (const name of ALWAYS) files[name] = onPath(calls[name], name);
+for (const name of WHILE_STARTING) files[name] = whileStarting(name, onPath(calls[name], name));
 for (const name of NEVER) files[name] = () => refuse(`Deno.${name} is blocklisted`);
 
 /** Allows a call only while the function's module starts. */
@@ -83,21 +83,22 @@ export function refuse(message: string): never {
   throw new deno.errors.PermissionDenied(message);
 }
 
-/** A call whose first argument is a path. */
-export function onPath(call: Call): Call {
+/** A call whose first argument is a path. The name of one of Deno's decides on paths outside `/tmp`. */
+export function onPath(call: Call, name?: string): Call {
   return (path, ...rest) => {
     try {
-      const result = call(toHost(path), ...rest);
+      const result = call(toHost(path, name), ...rest);
       return result instanceof Promise ? result.then(toFunction, rethrow) : toFunction(result);
     } catch (error) {
-      return rethrow(error);
+      if (name === undefined || name.endsWith("Sync")) rethrow(error);
+      return Promise.reject(error).catch(rethrow);
     }
   };
 }
 
 async function* readDir(path: string | URL): AsyncGenerator<Deno.DirEntry> {
   try {
-    yield* deno.readDir(toHost(path));
+    yield* deno.readDir(toHost(path, "readDir"));
   } catch (error) {
     rethrow(error);
   }
@@ -109,18 +110,41 @@ function inTmp(make: Call, options: Deno.MakeTempOptions = {}): unknown {
 
 /** Where a path of the function is on this machine. */
 // deno-lint-ignore no-explicit-any
-function toHost(path: any): any {
+function toHost(path: any, name?: string): any {
   const text = path instanceof URL && path.protocol === "file:" ? decodeURIComponent(path.pathname) : path;
-  if (typeof text !== "string" || !text.startsWith("/")) return path;
+  if (typeof text !== "string") return path;
   const parts: string[] = [];
-  for (const part of text.split("/")) {
+  for (const part of (text.startsWith("/") ? text : `${deno.cwd()}/${text}`).split("/")) {
     if (part === "..") parts.pop();
     else if (part !== "" && part !== ".") parts.push(part);
   }
+  const whole = `/${parts.join("/")}`;
   // The project may be below the real /tmp.
-  const isSource = host.sources.some((folder) => `${text}/`.startsWith(`${folder}/`));
-  if (parts[0] !== "tmp" || isSource) return path;
-  return [host.tmp, ...parts.slice(1)].join("/");
+  const isSource = host.sources.some((folder) => `${whole}/`.startsWith(`${folder}/`));
+  if (parts[0] === "tmp" && !isSource) return [host.tmp, ...parts.slice(1)].join("/");
+  if (name !== undefined) checkBundled(name, whole);
+  return path;
+}
+
+const STATIC_FILES = host.staticFiles.map(pattern);
+
+/** Of the project only static files are in a bundle, and they can be read and nothing else. */
+function checkBundled(name: string, path: string): void {
+  const isRead = /^read(Text)?File/.test(name);
+  if (isRead && STATIC_FILES.some((file) => file.test(path))) return;
+  if (isRead || /^(open|create|write)/.test(name)) {
+    throw new deno.errors.NotFound(`No such file or directory (os error 2): ${name} '${path}'`);
+  }
+  throw new deno.errors.NotSupported("The operation is not supported");
+}
+
+/** `**` stands for folders, `*` for a part of a name, `?` for a character. */
+function pattern(glob: string): RegExp {
+  const parts = glob.split(/(\*\*\/|\*\*|\*|\?)/).map((part) =>
+    ({ "**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]" })[part] ??
+      part.replace(/[.+^${}()|[\]\\]/g, "\\$&")
+  );
+  return new RegExp(`^${parts.join("")}$`);
 }
 
 /** A path of this machine, as the function knows it; anything else as it is. */

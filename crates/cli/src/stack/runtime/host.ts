@@ -5,6 +5,8 @@ interface Host {
   tmp: string;
   /** The folders of functions on this machine. */
   sources: string[];
+  /** Patterns of the project's files that the function may read: `static_files` in `config.toml`. */
+  staticFiles: string[];
   /** Environment variables that are Deno's or the stack's own. */
   hidden: string[];
   /** Bytes of memory at which the worker is killed. */
