@@ -234,6 +234,8 @@ async fn a_first_collection_of_many_companies_spreads_over_ticks_and_no_worker_r
         r#"update public.companies set settings = settings || '{"collectEveryMinutes": 1440}' where true"#,
     )
     .await?;
+    // A worker that is half as old as the platform lets it become is retired: each tick begins with a young one.
+    replace_worker(&lab).await?;
     let mut ticks = 0;
     loop {
         let before = db.count(stored, &[]).await?;
@@ -269,6 +271,8 @@ async fn a_first_collection_of_many_companies_spreads_over_ticks_and_no_worker_r
     assert!(visits <= u64::from(COMPANIES) + cut_off, "{visits} visits: what was begun is finished");
     let unfinished = "select count(*) from public.collection_state where last_succeeded_at is null or consecutive_failures > 0";
     assert_eq!(db.count(unfinished, &[]).await?, 0, "no company starves, none has failed");
+    let log = std::fs::read_to_string(lab.stack.log("collect-dex"))?;
+    assert!(!log.contains("worker ended: cpu"), "a worker reached a limit of CPU: {log}");
     site.stop();
     lab.stop().await
 }
