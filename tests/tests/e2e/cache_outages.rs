@@ -37,8 +37,9 @@ async fn whichever_layers_are_broken_the_next_one_answers() -> Result<()> {
     // Not due while the story is told: what the source sends later would be newer than what is saved.
     assert_eq!(cache.send("POST", "/tracker/data/refresh", &[], "").await?.status, 200);
 
-    let folder = cache.folder()?;
     for broken in 0..8_u8 {
+        // A worker that has lived for long was replaced, and the next one has another folder.
+        let folder = cache.folder()?;
         let [memory, file, database] = [1, 2, 4].map(|layer| broken & layer != 0);
         // All layers are well and full.
         assert_eq!(cache.put("/tracker/data", &data).await?.status, 200);
