@@ -11,7 +11,7 @@ const USAGE = `Usage: deno run --allow-read --allow-write scripts/bundle.ts COMM
   check [NAME…]          fail unless each function holds its module, fresh from this source
   sizes [NAME…]          print raw and gzipped sizes, fail when one is over wasm-budget.json`;
 
-const ROOTS = ["supabase/functions", "tests/functions"];
+const ROOTS = ["supabase/functions", "tests/functions", "examples"];
 
 interface Fn {
   name: string;

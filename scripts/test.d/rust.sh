@@ -20,7 +20,7 @@ step_clippy_wasm() {
 # `--package=NAME` for each function; a crate and its function's folder have the same name.
 wasm_packages() {
   local index
-  for index in supabase/functions/*/index.ts tests/functions/*/index.ts; do
+  for index in supabase/functions/*/index.ts tests/functions/*/index.ts examples/*/index.ts; do
     [[ -e $index ]] || continue
     echo "--package=$(basename "$(dirname "$index")")"
   done

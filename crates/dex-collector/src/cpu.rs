@@ -155,7 +155,7 @@ pub(crate) fn spent_ms() -> u64 {
 /// 503, to be repeated when the count is over.
 pub(crate) fn spent_error() -> Error {
     Error::new(Kind::Unavailable, "this worker has spent its CPU budget: try again in five minutes")
-        .code(CPU_BUDGET_SPENT)
+        .code("CPU_BUDGET_SPENT")
         .header(RETRY_AFTER, HeaderValue::from_static("300"))
 }
 

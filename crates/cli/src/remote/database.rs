@@ -1,17 +1,11 @@
-//! The database over PostgREST, as the service role. The `postgrest` crate writes the requests; they
-//! are sent by the same client as all others.
+//! The database over PostgREST, as the service role. Queries are written as in a function, and sent by the same
+//! client as all other requests.
 
-use std::sync::LazyLock;
-
-use postgrest::Builder;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use ironferry::db::Query;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Key, Method, Remote, RemoteError, Reply, keys};
-
-/// `postgrest` wants one; it sends nothing.
-static WRITER: LazyLock<postgrest_http::Client> = LazyLock::new(postgrest_http::Client::new);
+use super::{Key, Remote, RemoteError, Reply, keys};
 
 /// What PostgREST gives at once, as hosted projects are set.
 const PAGE: usize = 1_000;
@@ -27,7 +21,7 @@ impl Remote {
         name: &str,
         arguments: &impl Serialize,
     ) -> Result<T, RemoteError> {
-        self.ask(self.call(name, arguments)?, name).await?.read()
+        self.ask(&Query::function(name, arguments), name).await?.read()
     }
 
     /// Calls a database function that gives rows, and reads `limit` of them at the most. It may be
@@ -41,7 +35,7 @@ impl Remote {
         limit: usize,
         arguments: &impl Serialize,
     ) -> Result<Vec<T>, RemoteError> {
-        self.pages(&self.call(name, arguments)?, limit, name).await
+        self.pages(Query::function(name, arguments), limit, name).await
     }
 
     /// Reads rows of a table or view, `limit` at the most. The query may be sent several times, for
@@ -53,14 +47,14 @@ impl Remote {
         &self,
         table: &str,
         limit: usize,
-        query: impl FnOnce(Builder) -> Builder,
+        query: impl FnOnce(Query<()>) -> Query<()>,
     ) -> Result<Vec<T>, RemoteError> {
-        self.pages(&query(self.query(table)?), limit, table).await
+        self.pages(query(Query::table(table)), limit, table).await
     }
 
     async fn pages<T: DeserializeOwned>(
         &self,
-        query: &Builder,
+        query: Query<()>,
         limit: usize,
         who: &str,
     ) -> Result<Vec<T>, RemoteError> {
@@ -68,7 +62,7 @@ impl Remote {
         while rows.len() < limit {
             let page = PAGE.min(limit - rows.len());
             let (from, to) = (rows.len(), rows.len() + page - 1);
-            let reply = self.ask(query.clone().range(from, to), who).await?;
+            let reply = self.ask(&query.clone().range(from, to), who).await?;
             // postrust gives all rows of a function at once, whatever range is asked for.
             if from > 0 && reply.first_row.is_some_and(|first| first != from) {
                 break;
@@ -84,38 +78,13 @@ impl Remote {
         Ok(rows)
     }
 
-    fn call(&self, name: &str, arguments: &impl Serialize) -> Result<Builder, RemoteError> {
-        let arguments = serde_json::to_string(arguments)
-            .map_err(|error| RemoteError::Setting(format!("the arguments of {name}: {error}")))?;
-        Ok(self.query(&format!("rpc/{name}"))?.rpc(arguments))
-    }
-
-    fn query(&self, path: &str) -> Result<Builder, RemoteError> {
-        let url = self.address(&format!("rest/v1/{path}"))?;
-        Ok(Builder::new(url, None, postgrest_http::header::HeaderMap::new(), WRITER.clone()))
-    }
-
-    async fn ask(&self, query: Builder, who: &str) -> Result<Reply, RemoteError> {
+    async fn ask(&self, query: &Query<()>, who: &str) -> Result<Reply, RemoteError> {
         let key: &Key = self.secret.as_ref().ok_or_else(keys::none)?;
         let unfit =
             |what: String| RemoteError::Setting(format!("the query of {who} cannot be written: {what}"));
-        let written = query.build().build().map_err(|error| unfit(error.to_string()))?;
-        let method = Method::from_bytes(written.method().as_str().as_bytes());
-        let method = method.map_err(|error| unfit(error.to_string()))?;
-        let mut headers = headers(written.headers()).ok_or_else(|| unfit("a header".to_owned()))?;
-        key.put_for_database(&mut headers)?;
-        let url = written.url().as_str();
-        let body = written.body().and_then(postgrest_http::Body::as_bytes).unwrap_or_default().to_vec();
-        self.send(self.client.request(method, url).headers(headers).body(body), key, who).await
+        let mut request = query.request(self.url.as_str()).map_err(unfit)?;
+        key.put_for_database(request.headers_mut())?;
+        let request = reqwest::Request::try_from(request).map_err(|error| unfit(error.to_string()))?;
+        self.send(reqwest::RequestBuilder::from_parts(self.client.clone(), request), key, who).await
     }
-}
-
-/// From the types of http 0.2 to those of http 1.
-fn headers(old: &postgrest_http::header::HeaderMap) -> Option<HeaderMap> {
-    old.iter()
-        .map(|(name, value)| {
-            let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
-            Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
-        })
-        .collect()
 }
