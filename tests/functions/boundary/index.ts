@@ -8,14 +8,7 @@ const instantiate: Packed["instantiate"] = (compiled) =>
   instances[instances.push(module.instantiate(compiled)) - 1];
 
 export const handle = handler({ ...module, instantiate }, {
-  secrets: [
-    "SUPABASE_URL",
-    "SUPABASE_SECRET_KEYS",
-    "SUPABASE_JWKS",
-    "JWT_SECRET",
-    "SERVICE_API_KEY",
-    "TEST_KEY",
-  ],
+  secrets: "SUPABASE_URL SUPABASE_SECRET_KEYS SUPABASE_JWKS JWT_SECRET SERVICE_API_KEY TEST_KEY".split(" "),
   headers: ["x-shown"],
   maxBody: 1_000_000,
 });
