@@ -5,13 +5,7 @@ const LIMITS = ["CPU_MS", "LEASE_SECONDS", "PAUSE_MS", "REQUESTS", "SECONDS"]
   .map((name) => `COLLECT_${name}`);
 
 Deno.serve(handler(module, {
-  secrets: [
-    ...SERVICE,
-    ...USERS,
-    ...LIMITS,
-    "CREDENTIALS_ENCRYPTION_KEYS",
-    "ALLOWED_HOSTS",
-  ],
+  secrets: [...SERVICE, ...USERS, ...LIMITS, "CREDENTIALS_ENCRYPTION_KEYS", "ALLOWED_HOSTS"],
   headers: ["x-company-id", "x-run-id"],
   maxBody: 10_000,
 }));
