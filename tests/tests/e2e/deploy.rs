@@ -87,6 +87,7 @@ fn link_sources(folder: &Path) -> Result<()> {
         ".cargo",
         "crates",
         "deno.json",
+        "examples",
         "node_modules",
         "package.json",
         "rust-toolchain.toml",
