@@ -53,10 +53,20 @@ impl Lab {
     /// Starts a stack of its own for one story, with settings for the functions. The sites of
     /// tests are on 127.0.0.1, which the functions would refuse otherwise.
     pub async fn start(story: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_with(story, settings, |_| ()).await
+    }
+
+    /// Starts a stack of its own for one story, with other options than usual.
+    pub async fn start_with(
+        story: &str,
+        settings: &[(&str, &str)],
+        change: impl FnOnce(&mut Options),
+    ) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("ironferry-{story}-{}", std::process::id()));
         let mut options = Options::for_tests(project(), &folder);
         options.function_env = vec![("ALLOWED_HOSTS".into(), "127.0.0.1".into())];
         options.function_env.extend(settings.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        change(&mut options);
         Self::with(options, folder).await
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use ferry::stack::Options;
 use ironferry_tests::http::Reply;
 use ironferry_tests::lab::Lab;
 use ironferry_tests::origins::{Origins, Trouble};
@@ -21,12 +22,20 @@ pub(crate) struct Cache {
 
 impl Cache {
     pub(crate) async fn start(story: &str, settings: &[(&str, &str)]) -> Result<Self> {
+        Self::start_with(story, settings, |_| ()).await
+    }
+
+    pub(crate) async fn start_with(
+        story: &str,
+        settings: &[(&str, &str)],
+        change: impl FnOnce(&mut Options),
+    ) -> Result<Self> {
         // A machine with much else to do is not a database that is down.
         let patience = ("CACHE_DATABASE_TIMEOUT_MS", "20000");
         let memory = ("CACHE_MEMORY_MB", MEMORY_MB);
         let mut all = vec![("CACHE_RATE_LIMIT", "100000"), memory, patience];
         all.extend(settings);
-        let lab = Lab::start(&format!("cache-{story}"), &all).await?;
+        let lab = Lab::start_with(&format!("cache-{story}"), &all, change).await?;
         let cache = Self { lab };
         cache.is_started().await?;
         Ok(cache)
