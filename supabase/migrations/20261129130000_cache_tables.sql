@@ -114,6 +114,8 @@ comment on column public.cache_sources.last_lag_seconds is 'How long after it wa
 comment on column public.cache_sources.created_at is 'When the row was made.';
 comment on column public.cache_sources.updated_at is 'When the row was last changed.';
 create index cache_sources_due on public.cache_sources (next_due_at) where is_active;
+-- Serves private.cache_watch().
+create index cache_sources_login on public.cache_sources (project_id) where needs_login_at is not null;
 create trigger cache_sources_touch before update on public.cache_sources
     for each row execute function private.touch_updated_at();
 alter table public.cache_sources enable row level security;
@@ -291,15 +293,16 @@ create table public.cache_alerts (
     constraint cache_alerts_kind check (kind in ('failed_auth', 'rate_limited', 'invalid_input', 'corrupt_data', 'needs_login'))
 );
 comment on table public.cache_alerts is
-    'Thresholds that were passed within 5 minutes, one row a kind, address and 5 minutes, and sources that need a login.';
+    'Conditions that began: by kind and address a threshold passed within 5 minutes, and sources that need a login.';
 comment on column public.cache_alerts.id is 'Key.';
 comment on column public.cache_alerts.kind is 'failed_auth (5), rate_limited (10), invalid_input (20), corrupt_data (1) or needs_login (1).';
 comment on column public.cache_alerts.ip_address is 'Whose doing.';
 comment on column public.cache_alerts.subject is 'The source that needs a login, as project/type.';
-comment on column public.cache_alerts.occurrences is 'How many there were when the threshold was passed.';
+comment on column public.cache_alerts.occurrences is 'How many there were when the condition began.';
 comment on column public.cache_alerts.threshold is 'How many are too many.';
-comment on column public.cache_alerts.notified is 'Whether the webhook in the Vault secret cache_alert_url was called.';
-comment on column public.cache_alerts.created_at is 'When.';
+comment on column public.cache_alerts.notified is
+    'Whether a message was put into the outbox, as the Vault secret cache_alert_url was set. Whether it arrived is in public.notifications.';
+comment on column public.cache_alerts.created_at is 'When the condition began.';
 comment on column public.cache_alerts.updated_at is 'When the row was last changed.';
 create index cache_alerts_recent on public.cache_alerts (created_at, kind);
 create trigger cache_alerts_touch before update on public.cache_alerts

@@ -293,7 +293,11 @@ begin
     where project_id = private.cache_project(p_project) and cache_type = p_type
       -- The same once more is a call that was repeated.
       and (credentials_at is null or credentials_at <= v_got_at or credentials = p_credentials);
-    return found;
+    if not found then
+        return false;
+    end if;
+    perform private.cache_watch();
+    return true;
 end;
 $$;
 comment on function public.cache_credentials(text, text, text, timestamptz, timestamptz) is
@@ -341,7 +345,7 @@ begin
     if not found then
         return false;
     end if;
-    perform private.cache_alert('needs_login', null, p_project || '/' || p_type, 1, 1);
+    perform private.cache_watch();
     return true;
 end;
 $$;
@@ -385,6 +389,7 @@ begin
         needs_login_at = case when excluded.credentials is null then source.needs_login_at end,
         next_due_at = now(), consecutive_failures = 0, last_error = null
     returning source.id into v_id;
+    perform private.cache_watch();
     return v_id;
 end;
 $$;
@@ -560,64 +565,96 @@ comment on function public.cache_record(jsonb) is
 revoke execute on function public.cache_record(jsonb) from public, anon, authenticated, service_role;
 grant execute on function public.cache_record(jsonb) to service_role;
 
-create function private.cache_alert(p_kind text, p_ip inet, p_subject text, p_occurrences integer, p_threshold integer)
-returns void
+create function private.cache_alert(
+    p_kind text, p_subject text, p_holds boolean, p_ip inet, p_occurrences integer, p_threshold integer
+) returns void
 language plpgsql security definer set search_path = '' as $$
 declare
-    v_alert public.cache_alerts;
-    v_url   text;
+    v_url     text;
+    v_what    text := case p_kind
+        when 'failed_auth' then 'failed logins'
+        when 'rate_limited' then 'requests over the rate limit'
+        when 'invalid_input' then 'invalid inputs'
+        when 'corrupt_data' then 'corrupt layers found by requests'
+    end;
+    v_message text := case
+        when p_kind = 'needs_login' and p_holds then format(
+            'Cache: the source %s needs a login. Save it with a new refresh token.', p_subject
+        )
+        when p_kind = 'needs_login' then format('Cache: the source %s no longer needs a login.', p_subject)
+        when p_holds then format('Cache: %s from %s within 5 minutes: %s.', v_what, p_subject, p_occurrences)
+        else format('Cache: no more %s from %s in the last 5 minutes.', v_what, p_subject)
+    end;
+    v_body    jsonb := '{}'::jsonb;
 begin
-    insert into public.cache_alerts (kind, ip_address, subject, occurrences, threshold)
-    values (p_kind, p_ip, p_subject, p_occurrences, p_threshold)
-    returning * into v_alert;
+    if p_holds then
+        v_body := jsonb_strip_nulls(jsonb_build_object(
+            'ip_address', host(p_ip), 'occurrences', p_occurrences, 'threshold', p_threshold,
+            'within_minutes', case when p_kind <> 'needs_login' then 5 end, 'at', now()
+        ));
+    end if;
     select btrim(decrypted_secret, E' \t\r\n') into v_url from vault.decrypted_secrets where name = 'cache_alert_url';
-    if coalesce(v_url, '') <> '' then
-        perform net.http_post(
-            url => v_url,
-            body => jsonb_build_object(
-                'alert', p_kind, 'ip_address', host(p_ip), 'subject', p_subject, 'occurrences', p_occurrences,
-                'threshold', p_threshold, 'within_minutes', 5, 'at', v_alert.created_at
-            ),
-            headers => '{"Content-Type": "application/json"}'::jsonb
+    if private.notify_condition('cache', p_kind, p_subject, p_holds, v_url, v_message, v_body) and p_holds then
+        insert into public.cache_alerts (kind, ip_address, subject, occurrences, threshold, notified)
+        values (
+            p_kind, p_ip, case when p_kind = 'needs_login' then p_subject end, p_occurrences, p_threshold,
+            -- As private.notify decides it.
+            coalesce(length(v_url) between 1 and 2048, false)
         );
-        update public.cache_alerts set notified = true where id = v_alert.id;
     end if;
 end;
 $$;
-comment on function private.cache_alert(text, inet, text, integer, integer) is
-    'Raises an alert, and posts it to the URL in the Vault secret cache_alert_url.';
-revoke execute on function private.cache_alert(text, inet, text, integer, integer)
+comment on function private.cache_alert(text, text, boolean, inet, integer, integer) is
+    'Records an alert when a condition begins, and puts a message for the URL in the Vault secret cache_alert_url into the outbox when it begins and when it ends.';
+revoke execute on function private.cache_alert(text, text, boolean, inet, integer, integer)
     from public, anon, authenticated, service_role;
 
 create function private.cache_watch() returns void
-language sql security definer set search_path = '' as $$
-    select private.cache_alert(recent.kind, recent.ip_address, null, recent.occurrences::integer, recent.threshold)
-    from (
-        select kind, log.ip_address, count(*) as occurrences, threshold
-        from public.cache_audit_log as log
-        cross join lateral (
-            select case
-                when log.status = 401 then 'failed_auth'
-                when log.code = 'RATE_LIMITED' then 'rate_limited'
-                when log.status in (400, 413, 415, 422) then 'invalid_input'
-                when log.details ? 'repaired' then 'corrupt_data'
-            end as kind
-        ) as named
-        join (values ('failed_auth', 5), ('rate_limited', 10), ('invalid_input', 20), ('corrupt_data', 1))
-            as thresholds (alert, threshold) on alert = kind
-        where log.created_at > now() - interval '5 minutes'
-          and (not log.success or log.details ? 'repaired')
-        group by kind, log.ip_address, threshold
-        having count(*) >= threshold
-    ) as recent
-    where not exists (
-        select from public.cache_alerts as raised
-        where raised.kind = recent.kind and raised.ip_address is not distinct from recent.ip_address
-          and raised.created_at > now() - interval '5 minutes'
-    );
+language plpgsql security definer set search_path = '' as $$
+declare
+    v_change record;
+begin
+    for v_change in
+        with recent as (
+            select
+                kind, coalesce(host(log.ip_address), 'an unknown address') as subject, log.ip_address,
+                count(*)::integer as occurrences, threshold
+            from public.cache_audit_log as log
+            cross join lateral (
+                select case
+                    when log.status = 401 then 'failed_auth'
+                    when log.code = 'RATE_LIMITED' then 'rate_limited'
+                    when log.status in (400, 413, 415, 422) then 'invalid_input'
+                    when log.details ? 'repaired' then 'corrupt_data'
+                end as kind
+            ) as named
+            join (values ('failed_auth', 5), ('rate_limited', 10), ('invalid_input', 20), ('corrupt_data', 1))
+                as thresholds (alert, threshold) on alert = kind
+            where log.created_at > now() - interval '5 minutes'
+              and (not log.success or log.details ? 'repaired')
+            group by kind, log.ip_address, threshold
+            union all
+            select 'needs_login', project.project_name || '/' || source.cache_type, null, 1, 1
+            from public.cache_sources as source
+            join public.projects as project on project.id = source.project_id
+            where source.needs_login_at is not null
+        ), lasting as (
+            select event as kind, subject from private.conditions where sender = 'cache'
+        )
+        select kind, subject, lasting.kind is null as holds, recent.ip_address, recent.occurrences, recent.threshold
+        from recent full join lasting using (kind, subject)
+        where (lasting.kind is null and recent.occurrences >= recent.threshold) or recent.kind is null
+        -- Two at once take the conditions in the same order, so that neither waits for the other.
+        order by kind, subject
+    loop
+        perform private.cache_alert(
+            v_change.kind, v_change.subject, v_change.holds, v_change.ip_address, v_change.occurrences, v_change.threshold
+        );
+    end loop;
+end;
 $$;
 comment on function private.cache_watch() is
-    'Raises an alert for each threshold passed within 5 minutes.';
+    'Notes which conditions begin: a threshold passed within 5 minutes, or a source that needs a login. A condition ends when nothing of its kind has happened for 5 minutes, or its source has a login.';
 revoke execute on function private.cache_watch() from public, anon, authenticated, service_role;
 
 create function public.cache_key_issue(
@@ -779,8 +816,19 @@ $$;
 comment on function private.cache_purge() is 'Enforces retention: data by its own days, the audit log after 90, figures after 30, digests of batches after one.';
 revoke execute on function private.cache_purge() from public, anon, authenticated, service_role;
 
--- One call a tick, due or not: it also retries saves that the database did not take.
-select cron.schedule('cache', '*/5 * * * *', $$select private.call_function('cache/tick', '{"triggered_by": "cron"}')$$);
+create function private.cache_tick() returns bigint
+language plpgsql security definer set search_path = '' as $$
+begin
+    -- Conditions end while nobody uses the cache, too. The call then delivers what the outbox holds.
+    perform private.cache_watch();
+    return private.call_function('cache/tick', '{"triggered_by": "cron"}');
+end;
+$$;
+comment on function private.cache_tick() is
+    'Calls cache/tick, due or not: it also retries saves that the database did not take. The id of pg_net''s request.';
+revoke execute on function private.cache_tick() from public, anon, authenticated, service_role;
+
+select cron.schedule('cache', '*/5 * * * *', 'select private.cache_tick()');
 select cron.schedule('cache-purge', '41 3 * * *', 'select private.cache_purge()');
 
 insert into private.sealed_columns (relation, column_name, ring, holder, reseal, place) values

@@ -1,7 +1,7 @@
 -- Who refreshes what, and when: one at a time, late when it fails, never with an old token.
 begin;
 \ir support/accounts.psql
-select plan(45);
+select plan(49);
 
 create function tests.source(type text) returns uuid
 language sql as $$
@@ -126,6 +126,9 @@ select is(public.cache_rotation_begin(tests.lease('two')), null, 'a lease that h
 
 -- A lost token
 
+select tests.clear();
+select vault.create_secret('https://alerts.example/hook', 'cache_alert_url') is not null as made \gset
+select tests.as_service();
 select ok(not public.cache_needs_login('tracker', 'two', 'refused', tests.sealed('D')), 'a refusal of an older token says nothing');
 select ok(public.cache_needs_login('tracker', 'two', 'refused', tests.sealed('E')), 'one of the newest marks the source');
 select ok(not public.cache_needs_login('tracker', 'two', 'refused', tests.sealed('E')), 'once');
@@ -133,15 +136,28 @@ select results_eq(
     $$ select kind, subject, occurrences from public.cache_alerts where kind = 'needs_login' $$,
     $$ values ('needs_login', 'tracker/two', 1) $$, 'and raises one alert'
 );
+select results_eq(
+    $$ select event, message, body ->> 'subject', body ->> 'state' from public.notifications where sender = 'cache' $$,
+    $$ values ('needs_login', 'Cache: the source tracker/two needs a login. Save it with a new refresh token.', 'tracker/two', 'began') $$,
+    'and puts one message into the outbox'
+);
 select is_empty($$ select tests.claimed(public.cache_claim(60, 1, 'tracker', 'two')) $$, 'it is not refreshed');
 select is((public.cache_claim(60, 1, 'tracker', 'two') -> 'needs_login')::text, 'true', 'and whoever asks for it is told why');
 select ok(public.cache_credentials('tracker', 'two', tests.sealed('F'), now(), now()), 'a token that arrives late');
 select is((select needs_login_at from public.cache_sources where cache_type = 'two'), null, 'ends it');
+select is(
+    (select message from public.notifications where sender = 'cache' and body ->> 'state' = 'ended'),
+    'Cache: the source tracker/two no longer needs a login.', 'which people are told too'
+);
 select public.cache_needs_login('tracker', 'two', 'lost');
 select public.cache_source_save('tracker', 'two', 'json', 'https://origin.example/two', '{}', '{}', true);
 select isnt((select needs_login_at from public.cache_sources where cache_type = 'two'), null, 'other changes of the source do not');
 select public.cache_source_save('tracker', 'two', 'json', 'https://origin.example/two', '{}', '{}', true, p_credentials => tests.sealed('G'));
 select is((select needs_login_at from public.cache_sources where cache_type = 'two'), null, 'new credentials do');
+select is(
+    (select string_agg(body ->> 'state', ' ' order by id) from public.notifications where sender = 'cache'),
+    'began ended began ended', 'each with its message'
+);
 
 -- Switched off
 
@@ -152,6 +168,14 @@ select tests.as_service();
 select is_empty($$ select tests.claimed(public.cache_claim(60, 10)) $$, 'a project that is not active is not refreshed');
 select throws_ok($$ select public.cache_load('tracker', 'one') $$, 'P0002', null, 'nor served');
 select tests.clear();
+update public.cache_sources set needs_login_at = now() where cache_type = 'two';
+select private.cache_watch();
+delete from public.cache_sources where cache_type = 'two';
+select private.cache_watch();
+select is(
+    (select string_agg(body ->> 'state', ' ' order by id) from public.notifications where sender = 'cache'),
+    'began ended began ended began ended', 'a source that is deleted needs no login'
+);
 select is(
     (select string_agg(format('%s %s', jobname, schedule), ', ' order by jobname) from cron.job where jobname like 'cache%'),
     'cache */5 * * * *, cache-purge 41 3 * * *', 'cron asks every 5 minutes for what is due'

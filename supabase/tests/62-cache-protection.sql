@@ -1,7 +1,7 @@
 -- Keys, rates, networks, the record of it all, and alerts.
 begin;
 \ir support/accounts.psql
-select plan(36);
+select plan(42);
 
 create function tests.hash(key text) returns text language sql as $$ select encode(sha256(key::bytea), 'hex'); $$;
 create function tests.verdict(key text, project text default 'tracker', ip text default '198.51.100.7', rate integer default 100) returns text
@@ -90,9 +90,10 @@ select results_eq(
     $$ values ('failed_auth', 5, false) $$, '5 are'
 );
 select tests.entries(401, 'INVALID_KEY', 5);
-select is((select count(*) from public.cache_alerts where ip_address = '198.51.100.30'), 1::bigint, 'one for 5 minutes');
+select is((select count(*) from public.cache_alerts where ip_address = '198.51.100.30'), 1::bigint, 'once, for as long as they go on');
+select is_empty($$ select 1 from public.notifications where sender = 'cache' $$, 'without a URL nobody is told');
 select tests.clear();
-select vault.create_secret('http://alerts.example/hook', 'cache_alert_url') is not null as made \gset
+select vault.create_secret(E'https://alerts.example/hook\n', 'cache_alert_url') is not null as made \gset
 select tests.as_service();
 select tests.entries(429, 'RATE_LIMITED', 10);
 select tests.entries(413, 'BODY_TOO_LARGE', 20);
@@ -100,10 +101,48 @@ select results_eq(
     $$ select kind, threshold, notified from public.cache_alerts where ip_address = '198.51.100.30' and kind <> 'failed_auth' order by kind $$,
     $$ values ('invalid_input', 20, true), ('rate_limited', 10, true) $$, 'so are 10 rate limits and 20 bad inputs, and the webhook hears of them'
 );
-select tests.clear();
-select is(
-    (select count(*) from net.http_request_queue where url = 'http://alerts.example/hook'), 2::bigint, 'by one call each'
+select tests.entries(413, 'BODY_TOO_LARGE', 1);
+select results_eq(
+    $$ select event, url, message, body ->> 'state', (body ->> 'occurrences')::integer from public.notifications where sender = 'cache' order by event $$,
+    $$ values
+        ('invalid_input', 'https://alerts.example/hook', 'Cache: invalid inputs from 198.51.100.30 within 5 minutes: 20.', 'began', 20),
+        ('rate_limited', 'https://alerts.example/hook', 'Cache: requests over the rate limit from 198.51.100.30 within 5 minutes: 10.', 'began', 10) $$,
+    'by one message each, when it begins'
 );
+
+-- Six minutes pass, but for one entry.
+select tests.clear();
+alter table public.cache_audit_log disable trigger user;
+update public.cache_audit_log set created_at = created_at - interval '6 minutes';
+alter table public.cache_audit_log enable trigger user;
+select tests.as_service();
+select tests.entries(429, 'RATE_LIMITED', 1);
+select results_eq(
+    $$ select event, message from public.notifications where body ->> 'state' = 'ended' order by event $$,
+    $$ values
+        ('failed_auth', 'Cache: no more failed logins from 198.51.100.30 in the last 5 minutes.'),
+        ('invalid_input', 'Cache: no more invalid inputs from 198.51.100.30 in the last 5 minutes.') $$,
+    'and by one when none has come for 5 minutes'
+);
+select is((select count(*) from public.cache_alerts where ip_address = '198.51.100.30'), 3::bigint, 'an end is no alert');
+select tests.entries(401, 'INVALID_KEY', 7);
+select results_eq(
+    $$ select occurrences, notified from public.cache_alerts where kind = 'failed_auth' order by id $$,
+    $$ values (6, false), (7, true) $$, 'what begins again is'
+);
+select tests.clear();
+delete from vault.secrets where name in ('project_url', 'service_api_key');
+select vault.create_secret('http://127.0.0.1:9', 'project_url') is not null as has_url \gset
+select vault.create_secret('the-service-key', 'service_api_key') is not null as has_key \gset
+alter table public.cache_audit_log disable trigger user;
+update public.cache_audit_log set created_at = created_at - interval '6 minutes';
+alter table public.cache_audit_log enable trigger user;
+select private.cache_tick() as request \gset
+select results_eq(
+    format('select url from net.http_request_queue where id = %s', :request),
+    $$ values ('http://127.0.0.1:9/functions/v1/cache/tick') $$, 'the tick calls the function'
+);
+select is_empty($$ select 1 from private.conditions where sender = 'cache' $$, 'and ends conditions while nobody asks for anything');
 -- Watching, however long the log is: not a scan of it, and no guess of the planner's from a small table.
 set local enable_seqscan = off;
 discard plans;

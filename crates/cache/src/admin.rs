@@ -1,6 +1,6 @@
 //! What an operator does, with the service key: sources, API keys, figures, ticks.
 
-use ironferry::{Context, Error, Request, Response, Result, Secret, outbound};
+use ironferry::{Context, Error, Request, Response, Result, Secret, outbound, outbox};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -10,6 +10,9 @@ use crate::rows::{cache_key_issue, cache_key_revoke, cache_report, cache_source_
 use crate::settings::Settings;
 use crate::sources::strava;
 use crate::{database, instance, pending, refresh, warm};
+
+/// This function's name in the outbox.
+const SENDER: &str = "cache";
 
 pub(crate) fn require_service(caller: &Caller) -> Result<()> {
     if caller.is_service { Ok(()) } else { Err(Error::forbidden("this is for the service key")) }
@@ -178,8 +181,8 @@ fn passed_on(body: bytes::Bytes) -> Response {
     Response::new(200, http::HeaderValue::from_static("application/json"), body)
 }
 
-/// `POST /cache/tick`: pending saves, then the sources that are due, behind the reply: pg_net waits
-/// for nobody. With `?wait=true` the reply tells what was done.
+/// `POST /cache/tick`: pending saves, then the sources that are due, then the messages of the outbox, behind
+/// the reply: pg_net waits for nobody. With `?wait=true` the reply tells what was done.
 pub(crate) async fn tick(request: &Request, cx: &Context, settings: &Settings) -> Result<Response> {
     if request.query_or("wait", false)? {
         return Response::json(200, &work(cx, settings).await);
@@ -195,7 +198,11 @@ pub(crate) async fn tick(request: &Request, cx: &Context, settings: &Settings) -
 async fn work(cx: &Context, settings: &Settings) -> Value {
     let flushed = pending::flush(cx, settings).await;
     match refresh::due(cx, settings, warm::SOURCES).await {
-        Ok(done) => json!({ "success": true, "pending": flushed, "sources": done }),
+        Ok(done) => {
+            outbox::deliver(cx, SENDER, None).await;
+            json!({ "success": true, "pending": flushed, "sources": done })
+        }
+        // Without a database there is no outbox either.
         Err(error) => json!({ "success": false, "pending": flushed, "error": error.to_string() }),
     }
 }

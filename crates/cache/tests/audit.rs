@@ -1,4 +1,5 @@
-//! The record of operations: behind the replies, in nobody's way, and nothing in it twice.
+//! The record of operations: behind the replies, in nobody's way, and nothing in it twice; and the alerts that
+//! arise from it.
 
 use std::time::Duration;
 
@@ -55,4 +56,31 @@ fn a_batch_whose_answer_was_lost_is_sent_again_as_it_was() {
         .collect();
     assert_eq!(types, ["one", "two", "three", "four"], "each once");
     assert!(app.files().iter().all(|(path, _)| !path.ends_with("audit.log")));
+}
+
+#[test]
+fn a_tick_delivers_the_alerts_of_the_outbox() {
+    let alert = json!([{
+        "id": 7, "event": "needs_login", "url": "https://hooks.slack.com/services/x", "format": null,
+        "message": "Cache: the source tracker/strava needs a login.", "body": { "state": "began" },
+    }]);
+    let app = cache(Answer::json(Value::Null))
+        .rpc("notifications_claim", [Answer::json(alert), Answer::json(json!([]))])
+        .rpc("notifications_finish", Answer::status(204, ""))
+        .on("POST", "https://hooks.slack.com", Answer::status(200, "ok"));
+    for _ in 0..2 {
+        assert_eq!(app.send("POST", "/cache/tick", &KEY, "").status(), 202);
+    }
+    assert_eq!(app.rpc_calls("notifications_claim"), vec![json!({ "p_sender": "cache" }); 2]);
+    let sent: Vec<_> = app.calls().into_iter().filter(|call| call.url.contains("hooks.slack.com")).collect();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(sent[0].json(), json!({ "text": "Cache: the source tracker/strava needs a login." }));
+    assert_eq!(app.rpc_calls("notifications_finish"), [json!({ "p_id": 7 })]);
+}
+
+#[test]
+fn a_tick_without_a_database_asks_for_no_outbox() {
+    let app = cache(Answer::json(Value::Null)).secret("CACHE_DATABASE_ENABLED", "false");
+    assert_eq!(app.send("POST", "/cache/tick?wait=true", &KEY, "").json()["success"], false);
+    assert!(app.rpc_calls("notifications_claim").is_empty());
 }

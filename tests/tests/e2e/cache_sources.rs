@@ -1,9 +1,12 @@
 //! The cache's sources: what they send, what it makes of it, and that it asks no more than it may.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use ironferry_tests::lab::Db;
 use ironferry_tests::origins::{Origins, Page};
+use ironferry_tests::server::{Server, json as json_reply};
 use serde_json::{Value, json};
 
 use crate::cache::{Cache, layer};
@@ -89,6 +92,8 @@ async fn all_pages_of_strava_arrive_and_the_newest_refresh_token_is_kept_sealed(
 async fn a_lost_refresh_token_is_told_of_and_replaced_by_an_operator() -> Result<()> {
     let cache = Cache::start("login", &STRAVA).await?;
     let db = cache.lab.db().await?;
+    let (heard, listener) = listener().await?;
+    db.run(&format!("select vault.create_secret('{}', 'cache_alert_url')", listener.url())).await?;
     let origins = Origins::start().await?;
     origins.athlete(|athlete| {
         athlete.activities = 3;
@@ -111,11 +116,59 @@ async fn a_lost_refresh_token_is_told_of_and_replaced_by_an_operator() -> Result
     let alerts = "select string_agg(kind || ' ' || subject, ', ') from public.cache_alerts";
     assert_eq!(db.text(alerts, &[]).await?, "needs_login tracker/strava");
     assert_eq!(cache.get("/tracker/strava").await?.json()?["total_activities"], 3, "the old data stays");
+    for _ in 0..2 {
+        delivered(&cache, &db).await?;
+    }
+    assert_eq!(states(&heard), ["needs_login tracker/strava began"], "one message, however many ticks");
 
     strava(&cache, &origins, json!({ "refresh_token": "refresh-lost" })).await?;
     let reply = cache.send("POST", "/tracker/strava/refresh", &[], "").await?;
     assert_eq!(reply.status, 200, "{}", reply.json()?);
+    delivered(&cache, &db).await?;
+    assert_eq!(states(&heard), ["needs_login tracker/strava began", "needs_login tracker/strava ended"]);
     cache.stop().await
+}
+
+type Heard = Arc<Mutex<Vec<Value>>>;
+
+/// A listener for alerts, and the messages that it got.
+async fn listener() -> Result<(Heard, Server)> {
+    let heard = Heard::default();
+    let messages = Arc::clone(&heard);
+    let server = Server::start(move |request| {
+        let message = serde_json::from_slice(request.body()).unwrap_or_default();
+        messages.lock().unwrap_or_else(PoisonError::into_inner).push(message);
+        async move { json_reply(200, &json!({})) }
+    })
+    .await?;
+    Ok((heard, server))
+}
+
+/// Event, subject and state of each message. One whose answer was missed is sent again.
+fn states(heard: &Heard) -> Vec<String> {
+    let heard = heard.lock().unwrap_or_else(PoisonError::into_inner);
+    let texts = heard.iter().map(|message| {
+        ["event", "subject", "state"].map(|field| message[field].as_str().unwrap_or("none")).join(" ")
+    });
+    let mut texts: Vec<String> = texts.collect();
+    texts.dedup();
+    texts
+}
+
+/// Has the cache tick until every message is delivered.
+async fn delivered(cache: &Cache, db: &Db) -> Result<()> {
+    let waiting = "select string_agg(status || ' ' || coalesce(last_error, ''), ', ') from public.notifications where status <> 'sent'";
+    let begun = Instant::now();
+    loop {
+        let reply = cache.send("POST", "/tick?wait=true", &[], "").await?;
+        ensure!(reply.status == 200, "{}", reply.json()?);
+        let Some(left) = db.0.query_one(waiting, &[]).await?.try_get::<_, Option<String>>(0)? else {
+            return Ok(());
+        };
+        ensure!(begun.elapsed() < Duration::from_mins(2), "{left}");
+        db.run("update public.notifications set next_attempt_at = now() where status = 'pending'").await?;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
