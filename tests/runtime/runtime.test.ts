@@ -120,6 +120,7 @@ Deno.test("all other file calls are refused, at the start as well", async () => 
 Deno.test("Node's file calls are narrowed in the same way", async () => {
   const code = `
     import fs from "node:fs";
+    import threads from "node:worker_threads";
     import { writeFile } from "node:fs/promises";
     const told = ({ message }) => message;
     const attempt = (call) => { try { return call(); } catch (error) { return told(error); } };
@@ -129,15 +130,22 @@ Deno.test("Node's file calls are narrowed in the same way", async () => {
       attempt(() => fs.readFileSync("/tmp/note", "utf8")),
       fs.existsSync("/tmp/note"),
       await writeFile("/etc/ironferry", "").catch(({ name }) => name) ?? "written",
+      await fs.promises.stat("/tmp/note").then(({ size }) => size),
+      await fs.promises.mkdir("/tmp/a/b", { recursive: true }).then(() => Deno.stat("/tmp/a/b")).then(({ isDirectory }) =>
+        isDirectory
+      ),
+      attempt(() => new threads.Worker("", { eval: true })),
     ]));
   `;
   await withWorker(code, async (worker) => {
-    const [rename, kept, read, exists, elsewhere] = await json(worker.ask());
+    const [rename, kept, read, exists, elsewhere, size, made, thread] = await json(worker.ask());
     assertEquals(rename, "Deno.renameSync is blocklisted");
     assertEquals(kept, "kept");
     assertEquals(read, "Deno.readFileSync is blocklisted on the current context");
     assertEquals(exists, true);
     assert(elsewhere !== "written");
+    assertEquals([size, made], [4, true]);
+    assertEquals(thread, "Not implemented: node:worker_threads.Worker");
   });
 });
 

@@ -128,3 +128,32 @@ async fn a_stack_does_not_start_with_secrets_that_a_hosted_project_refuses() -> 
     assert!(format!("{refusal:#}").contains("SUPABASE_URL: names that begin with SUPABASE_"), "{refusal:#}");
     Ok(std::fs::remove_dir_all(project)?)
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_does_not_start_leaves_the_others_alone_when_settings_change() -> Result<()> {
+    let Some(options) = options()? else { return Ok(()) };
+    let project = options.project.clone();
+    let stack = project::start(Options { reload: true, ..options }).await?;
+    let url = format!("{}/functions/v1/notes", stack.api_url());
+    let broken = project.join("supabase/functions/others/index.ts");
+    std::fs::write(&broken, "throw new Error('top level');")?;
+    let start = Instant::now();
+    while call("GET", &url.replace("notes", "others"), &[], "").await?.status() == 200 {
+        ensure!(start.elapsed() < Duration::from_mins(1), "the broken function still runs");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let first = stack.function_pid("notes").context("it runs")?;
+    std::fs::write(project.join("supabase/functions/.env"), "ANOTHER=1\n")?;
+    let start = Instant::now();
+    while stack.function_pid("notes").is_none_or(|pid| pid == first) {
+        ensure!(start.elapsed() < Duration::from_mins(1), "the settings are not taken over");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // Long enough for the broken one to be tried again several times.
+    let second = stack.function_pid("notes").context("it runs")?;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(stack.function_pid("notes"), Some(second));
+    assert_eq!(get(&url, &[]).await?.0, 200);
+    stack.stop().await;
+    Ok(std::fs::remove_dir_all(project)?)
+}

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::parts::Parts;
 
@@ -35,6 +35,7 @@ impl Seen {
 pub(crate) async fn watch(parts: Arc<Parts>, mut loaded: Seen) {
     let mut before = Seen::now(&parts);
     let mut noted = String::new();
+    let mut behind = Behind::default();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
         let now = Seen::now(&parts);
@@ -47,8 +48,11 @@ pub(crate) async fn watch(parts: Arc<Parts>, mut loaded: Seen) {
         }
         if now.environment == before.environment && now.environment != loaded.environment {
             match parts.read_environment_again().await {
-                Ok(()) => loaded.environment = now.environment,
-                // Half a file, or a machine that is too busy to start a worker: it is tried again.
+                Ok(failed) => {
+                    loaded.environment = now.environment;
+                    behind = Behind::of(&parts, failed, FIRST_PAUSE);
+                }
+                // Half a file: it is tried again.
                 Err(error) => {
                     let error = format!("supabase/functions/.env: {error:#}; trying again");
                     if error != noted {
@@ -58,7 +62,42 @@ pub(crate) async fn watch(parts: Arc<Parts>, mut loaded: Seen) {
                 }
             }
         }
+        if !behind.names.is_empty() && behind.since.elapsed() >= behind.pause {
+            let failed = parts.renew_workers(|name| behind.names.iter().any(|known| known == name)).await;
+            behind = Behind::of(&parts, failed, (behind.pause * 2).min(LONGEST_PAUSE));
+        }
         before = now;
+    }
+}
+
+/// The first and the longest pause before a function that did not start with changed settings is tried again.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Functions whose workers still have the settings of before.
+struct Behind {
+    names: Vec<String>,
+    since: Instant,
+    pause: Duration,
+}
+
+impl Default for Behind {
+    fn default() -> Self {
+        Self { names: Vec::new(), since: Instant::now(), pause: FIRST_PAUSE }
+    }
+}
+
+impl Behind {
+    fn of(parts: &Parts, failed: Vec<(String, anyhow::Error)>, pause: Duration) -> Self {
+        let told = failed.into_iter().map(|(name, error)| {
+            if pause == FIRST_PAUSE {
+                parts.note(&format!(
+                    "{name} does not start with the changed settings: {error:#}; trying again"
+                ));
+            }
+            name
+        });
+        Self { names: told.collect(), since: Instant::now(), pause }
     }
 }
 

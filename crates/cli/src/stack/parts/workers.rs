@@ -22,19 +22,31 @@ impl Parts {
             changed.retain(|(known, _)| !secrets.iter().any(|(name, _)| name == known));
             changed.extend(secrets.iter().cloned());
         }
-        self.renew_workers().await
+        match self.renew_workers(|_| true).await.into_iter().next() {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
     }
 
-    /// Gives functions and Vault what their environment file says now.
-    pub(crate) async fn read_environment_again(self: &Arc<Self>) -> Result<()> {
-        self.renew_workers().await?;
+    /// Gives functions and Vault what their environment file says now. Returns the functions that could not be
+    /// started with it, with the reason; they keep the worker that they have.
+    pub(crate) async fn read_environment_again(self: &Arc<Self>) -> Result<Vec<(String, anyhow::Error)>> {
         let environment = self.environment()?;
-        vault::fill(&self.db_url("supabase_admin"), &[("service_api_key", first_key(&environment))]).await
+        let behind = self.renew_workers(|_| true).await;
+        vault::fill(&self.db_url("supabase_admin"), &[("service_api_key", first_key(&environment))]).await?;
+        Ok(behind)
     }
 
-    async fn renew_workers(self: &Arc<Self>) -> Result<()> {
-        let renewed = self.functions.iter().map(|(function, _)| self.renew_worker(function));
-        futures_util::future::join_all(renewed).await.into_iter().collect()
+    /// Gives each of these functions a new worker, and returns those for which that failed.
+    pub(crate) async fn renew_workers(
+        self: &Arc<Self>,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Vec<(String, anyhow::Error)> {
+        let wanted = self.functions.iter().filter(|(function, _)| is_wanted(&function.name));
+        let renewed = wanted.map(async |(function, _)| {
+            self.renew_worker(function).await.err().map(|error| (function.name.clone(), error))
+        });
+        futures_util::future::join_all(renewed).await.into_iter().flatten().collect()
     }
 
     /// Replaces a worker by one that is ready.

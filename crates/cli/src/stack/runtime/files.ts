@@ -119,6 +119,8 @@ function toHost(path: any, name?: string): any {
     else if (part !== "" && part !== ".") parts.push(part);
   }
   const whole = `/${parts.join("/")}`;
+  // Node's calls end in those of Deno, with a path that is on this machine already.
+  if (`${whole}/`.startsWith(`${host.tmp}/`)) return whole;
   // The project may be below the real /tmp.
   const isSource = host.sources.some((folder) => `${whole}/`.startsWith(`${folder}/`));
   if (parts[0] === "tmp" && !isSource) return [host.tmp, ...parts.slice(1)].join("/");

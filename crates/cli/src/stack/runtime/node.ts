@@ -61,6 +61,7 @@ export function narrowNode(): void {
       narrowed = true;
       narrowProcess(process);
       narrowFiles(process.getBuiltinModule("node:fs"));
+      process.getBuiltinModule("node:worker_threads").Worker = noThreads;
     }
     return process;
   };
@@ -75,6 +76,10 @@ export function narrowNode(): void {
       queueMicrotask(narrow);
     },
   });
+}
+
+function noThreads(): never {
+  throw new Error("Not implemented: node:worker_threads.Worker");
 }
 
 function narrowProcess(process: Process): void {
